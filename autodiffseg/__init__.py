@@ -1,0 +1,3 @@
+"""autodiffseg: self-configuring diffusion segmentation of medical images."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,144 @@
+"""Plan: every decision of the planner. The file is the contract between planning and training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.records import Record
+
+Scheme = Literal["ct", "zscore", "rescale", "rgb", "none"]
+
+
+class NetworkPlan(Record):
+    """The U-Net, stage by stage from the finest to the coarsest; 2 or 3 numbers per kernel and stride."""
+
+    encoder: Literal["plain", "residual"] = "plain"
+    features: tuple[int, ...]
+    kernels: tuple[tuple[int, ...], ...]
+    strides: tuple[tuple[int, ...], ...]
+    """The stride with which each stage begins; all ones for the first."""
+    encoder_blocks: tuple[int, ...]
+    """Convolutions (plain) or residual blocks of two convolutions (residual) per stage."""
+    decoder_blocks: tuple[int, ...]
+    """Convolutions per decoder stage, finest first: one fewer than stages."""
+    transformer_layers: int = 0
+    """Self-attention layers at the coarsest stage; the recycling paper has one."""
+    deep_supervision: bool = True
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        stages = len(self.features)
+        for name, wanted in (("kernels", stages), ("strides", stages), ("encoder_blocks", stages)):
+            if len(getattr(self, name)) != wanted:
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {stages} stages")
+        if len(self.decoder_blocks) != stages - 1:
+            raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries, {stages - 1} are needed")
+        return self
+
+
+class NormalisationPlan(Record):
+    """How one image channel is normalised."""
+
+    scheme: Scheme
+    use_mask: bool = False
+    """z-score over the nonzero mask alone, with zero outside it."""
+
+
+class ConfigurationPlan(Record):
+    """One way to look at the dataset: `2d`, `3d_fullres`, …  All tuples are in transposed axis order."""
+
+    dimensions: Literal[2, 3]
+    spacing: tuple[float, ...]
+    """Target spacing in mm; in 2D of the last two axes (the first is not resampled)."""
+    median_shape: tuple[int, ...]
+    """Median case at the target spacing, voxels."""
+    patch_size: tuple[int, ...]
+    batch_size: int
+    batch_dice: bool
+    normalisation: tuple[NormalisationPlan, ...]
+    """One per channel."""
+    network: NetworkPlan
+    mirror_axes: tuple[int, ...]
+    """Patch axes along which a case may be mirrored, in training and in prediction alike."""
+
+    @model_validator(mode="after")
+    def _dimensions_agree(self) -> Self:
+        for name in ("spacing", "median_shape", "patch_size"):
+            if len(getattr(self, name)) != self.dimensions:
+                raise ValueError(f"{name} needs {self.dimensions} numbers, has {len(getattr(self, name))}")
+        if any(axis not in range(self.dimensions) for axis in self.mirror_axes):
+            raise ValueError(f"mirror_axes must be in 0..{self.dimensions - 1}, got {self.mirror_axes}")
+        return self
+
+
+class DiffusionPlan(Record):
+    """Noise schedule and sampler (recycling paper, arXiv 2308.16355)."""
+
+    base_steps: int = 1001
+    """T, the length of the schedule; 1001 so that 5 steps can be respaced with both endpoints kept."""
+    schedule: Literal["linear", "quadratic", "cosine", "warmup"] = "linear"
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    log_snr_shift: float = 0.0
+    """Added to log(ᾱ/(1-ᾱ)): negative makes every step noisier and hides more of the label."""
+    respacing: Literal["trailing", "endpoints"] = "trailing"
+    sampling_steps: int = 5
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+
+
+class Plan(Record):
+    """Every decision for one dataset, for all its configurations and all trainers."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    preset: Literal["default", "cpu"]
+    dataset: str
+    fingerprint_hash: str
+    """Hash of the raw files that the fingerprint was taken from."""
+    transpose: tuple[int, int, int]
+    """Axes of a raw `(Z, Y, X)` array in the order in which everything after reading works."""
+    intensities: tuple[IntensityStatistics, ...]
+    """Per channel, over the foreground of the training cases (used by the `ct` scheme)."""
+    configurations: dict[str, ConfigurationPlan]
+    diffusion: DiffusionPlan = DiffusionPlan()
+    iterations: int
+    """Network updates of a full training."""
+
+    @property
+    def transpose_back(self) -> tuple[int, int, int]:
+        """The inverse of `transpose`."""
+        order = [self.transpose.index(axis) for axis in range(3)]
+        return (order[0], order[1], order[2])
+
+    def configuration(self, name: str) -> ConfigurationPlan:
+        """The configuration called `name`.
+
+        Raises:
+            UserError: when the plan has none of that name; the message lists those it has.
+        """
+        if name not in self.configurations:
+            known = ", ".join(self.configurations)
+            raise UserError(f"Plan '{self.name}' of {self.dataset} has no configuration '{name}'; it has: {known}.")
+        return self.configurations[name]
+
+    def data_id(self, name: str) -> str:
+        """Folder name of the preprocessed cases: the configuration and a hash of what preprocessing depends on.
+
+        Plans that differ in patch, batch or network share their data.
+        """
+        configuration = self.configuration(name)
+        parts = {
+            "raw": self.fingerprint_hash,
+            "transpose": self.transpose,
+            "spacing": configuration.spacing,
+            "normalisation": [channel.model_dump() for channel in configuration.normalisation],
+            "intensities": [channel.model_dump() for channel in self.intensities],
+        }
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return f"{name}-{digest[:10]}"
