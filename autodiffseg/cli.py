@@ -1,0 +1,83 @@
+"""The console script: one Typer app whose commands announce themselves through entry points."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from autodiffseg import __version__, registry
+from autodiffseg.errors import UserError
+
+# The four commands that people use come first in --help, in the order of the work.
+MAIN_PATH = ("plan-and-preprocess", "train", "predict", "compare")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 done in part, 2 a mistake that the user can mend, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; the exit code is returned. `--debug` may stand anywhere."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        # In standalone mode Typer shows mistakes in the call itself and exits with 2.
+        build_app()(args=arguments, prog_name="autodiffseg")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    except UserError as error:
+        if debug:
+            raise
+        return _complain(f"Error: {error}", code=2)
+    except MemoryError as error:
+        if debug:
+            raise
+        return _complain(f"Error: out of memory ({error}); use fewer --num-processes or a smaller plan.", code=2)
+    return 0
+
+
+def build_app() -> typer.Typer:
+    """The app with every announced command; the modules behind them import nothing heavy."""
+    app = typer.Typer(
+        name="autodiffseg",
+        help="Self-configuring diffusion segmentation of medical images.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    points = registry.known(registry.COMMANDS)
+    for name in sorted(points, key=lambda name: (MAIN_PATH.index(name) if name in MAIN_PATH else 99, name)):
+        panel = "The main path" if name in MAIN_PATH else "More"
+        command = points[name].load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(command)
+    return app
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"autodiffseg {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Self-configuring diffusion segmentation of medical images."""
+
+
+def _complain(message: str, *, code: int) -> int:
+    typer.echo(message, err=True)
+    return code

@@ -1,0 +1,30 @@
+"""Command-line options that several commands share, so that they read and behave alike everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Path, number (4) or name (Hippocampus) of the dataset.")
+]
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        help="Folder of raw/, preprocessed/ and results/. Default: $AUTODIFFSEG_WORKSPACE, else ./autodiffseg_workspace.",
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option("--num-processes", min=1, help="Worker processes. Default: the cores of this machine, 8 at most."),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="cuda, cuda:1, cpu or mps. Default: cuda where there is one, else cpu."),
+]
+PlanOption = Annotated[
+    str | None, typer.Option("--plan", help="Name of the plan. Default: the only one, or 'default'.")
+]

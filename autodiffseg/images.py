@@ -1,0 +1,141 @@
+"""Reading and writing images through SimpleITK: the one place where its axis order is turned round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from autodiffseg.atomic import atomic_path
+from autodiffseg.errors import UserError
+from autodiffseg.geometry import Geometry
+
+
+def read_image(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
+    """Read one file.
+
+    Returns:
+        `(C, Z, Y, X)` in the file's own number type, C = 1 or the colour components; and where the grid lies.
+
+    Raises:
+        UserError: when the file is missing, unreadable or neither 2D nor 3D.
+    """
+    image = _read(path)
+    array = sitk.GetArrayFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        array = array[None]
+    else:
+        array = np.moveaxis(array, -1, 0)  # (C, Y, X) or (C, Z, Y, X)
+    if image.GetDimension() == 2:
+        array = array[:, None]  # (C, 1, Y, X)
+    return array, _geometry(image)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Where a file's grid lies, without reading its voxels.
+
+    Raises:
+        UserError: when the header cannot be read.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise UserError(f"{path} cannot be read as an image: {_reason(error)}") from error
+    spacing = reader.GetSpacing()
+    return _make_geometry(reader.GetSize(), spacing, reader.GetOrigin(), reader.GetDirection(), path)
+
+
+def read_case(paths: Sequence[Path]) -> tuple[npt.NDArray[np.float32], Geometry]:
+    """Read the channels of a case as `(C, Z, Y, X)` float32 on the grid of the first file.
+
+    Raises:
+        UserError: when a file is unreadable or the channels differ in shape.
+    """
+    arrays, geometries = zip(*(read_image(path) for path in paths), strict=True)
+    for path, geometry in zip(paths[1:], geometries[1:], strict=True):
+        if geometry.shape != geometries[0].shape:
+            raise UserError(f"{path} has shape {geometry.shape}, {paths[0].name} has {geometries[0].shape} (z, y, x).")
+    return np.concatenate([array.astype(np.float32, copy=False) for array in arrays]), geometries[0]
+
+
+def read_label(path: Path) -> tuple[npt.NDArray[np.int16], Geometry]:
+    """Read a label map as `(Z, Y, X)` int16; whole numbers stored as floats are accepted.
+
+    Raises:
+        UserError: when the file is unreadable, has several components or numbers that are not whole.
+    """
+    array, geometry = read_image(path)
+    if array.shape[0] != 1:
+        raise UserError(
+            f"{path} has {array.shape[0]} components; a label map has one (convert colours to class numbers)."
+        )
+    label = array[0]
+    if not np.issubdtype(label.dtype, np.integer):
+        if not np.all(np.isfinite(label)) or np.any(label != np.rint(label)):
+            raise UserError(f"{path} holds numbers that are not whole; a label map holds class numbers.")
+    elif label.size and (label.max() > np.iinfo(np.int16).max or label.min() < np.iinfo(np.int16).min):
+        raise UserError(
+            f"{path} holds the label {label.max()}; class numbers up to {np.iinfo(np.int16).max} are possible."
+        )
+    return label.astype(np.int16), geometry
+
+
+def write_image(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None:
+    """Write `(Z, Y, X)` onto a grid, atomically; the ending of `path` chooses the format.
+
+    Raises:
+        UserError: when the folder cannot be written to.
+    """
+    if array.shape != geometry.shape:
+        raise ValueError(f"array {array.shape} does not lie on a grid of {geometry.shape}")
+    image = sitk.GetImageFromArray(array if geometry.dimensions == 3 else array[0])
+    spacing = geometry.spacing[::-1]
+    image.SetSpacing(spacing[: geometry.dimensions])
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    try:
+        with atomic_path(path) as temporary:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be written: {_reason(error)}") from error
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise UserError(f"{path} cannot be read as an image: {_reason(error)}") from error
+
+
+def _geometry(image: Any) -> Geometry:
+    return _make_geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection(), None)
+
+
+def _make_geometry(
+    size: Sequence[int],
+    spacing: Sequence[float],
+    origin: Sequence[float],
+    direction: Sequence[float],
+    path: Path | None,
+) -> Geometry:
+    if len(size) not in (2, 3):
+        raise UserError(
+            f"{path or 'The image'} has {len(size)} axes; 2 and 3 are possible (split a series into channels)."
+        )
+    x, y, z = (*size, 1)[:3]
+    dx, dy, dz = (*spacing, 1.0)[:3]
+    return Geometry(shape=(z, y, x), spacing=(dz, dy, dx), origin=tuple(origin), direction=tuple(direction))
+
+
+def _reason(error: Exception) -> str:
+    """The last line of SimpleITK's long messages: it is the one that tells."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
