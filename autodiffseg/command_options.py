@@ -14,7 +14,7 @@ WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
         "--workspace",
-        help="Folder of raw/, preprocessed/ and results/. Default: $AUTODIFFSEG_WORKSPACE, else ./autodiffseg_workspace.",
+        help="Holds raw/, preprocessed/, results/. Default: $AUTODIFFSEG_WORKSPACE or ./autodiffseg_workspace.",
     ),
 ]
 ProcessesOption = Annotated[

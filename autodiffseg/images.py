@@ -26,10 +26,8 @@ def read_image(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
     """
     image = _read(path)
     array = sitk.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() == 1:
-        array = array[None]
-    else:
-        array = np.moveaxis(array, -1, 0)  # (C, Y, X) or (C, Z, Y, X)
+    components = image.GetNumberOfComponentsPerPixel()
+    array = array[None] if components == 1 else np.moveaxis(array, -1, 0)  # (C, Y, X) or (C, Z, Y, X)
     if image.GetDimension() == 2:
         array = array[:, None]  # (C, 1, Y, X)
     return array, _geometry(image)

@@ -94,7 +94,8 @@ class LabelSpec(Record):
         """Label map of probabilities `(K, Z, Y, X)`: argmax, or regions over 0.5 painted in their order."""
         if not self.has_regions:
             lookup = np.array([0, *(members[0] for members in self.foreground.values())], dtype=np.uint8)
-            return np.take(lookup, probabilities.argmax(axis=0)).astype(np.uint8)
+            painted: npt.NDArray[np.uint8] = lookup[probabilities.argmax(axis=0)]
+            return painted
         assert self.regions_class_order is not None
         result = np.zeros(probabilities.shape[1:], dtype=np.uint8)
         for value, channel in zip(self.regions_class_order, probabilities, strict=True):

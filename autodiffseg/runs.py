@@ -1,0 +1,84 @@
+"""Runs: where a training lies in the results folder, and the record it leaves there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autodiffseg.errors import UserError
+from autodiffseg.records import Record
+from autodiffseg.workspace import Workspace
+
+RECORD = "run.json"
+VALIDATION = "validation"
+
+
+class RunRecord(Record):
+    """run.json of one fold: everything that is needed to say how its numbers came about."""
+
+    schema_version: int = 1
+    dataset: str
+    trainer: str
+    plan: str
+    configuration: str
+    tag: str
+    """What distinguishes runs that are otherwise alike; "" when nothing does."""
+    fold: str
+    seed: int
+    options: dict[str, Any]
+    """Every option of the trainer, defaults included."""
+    plan_hash: str
+    iterations: int
+    """Network updates asked for."""
+    iterations_done: int = 0
+    finished: bool = False
+    """True once all updates are done and the last checkpoint is written."""
+    training_seconds: float = 0.0
+    """Wall time of the updates, over all sittings."""
+    parameters: int = 0
+    device: str = ""
+    precision: str = ""
+    versions: dict[str, str] = {}
+    hardware: str = ""
+    git_revision: str = ""
+    command: str = ""
+
+
+def run_name(trainer: str, plan: str, configuration: str, tag: str = "") -> str:
+    """Folder name of a run. A trainer of the user's own is named by its class alone."""
+    trainer = trainer.rpartition(":")[2]
+    return "__".join([trainer, plan, configuration, *([tag] if tag else [])])
+
+
+def fold_folder(run: Path, fold: str) -> Path:
+    """The folder of one fold of a run."""
+    return run / f"fold_{fold}"
+
+
+def fold_records(run: Path) -> dict[str, RunRecord]:
+    """The records of the folds of a run, by fold, in the order of the folds ("all" last)."""
+    found = {path.name.removeprefix("fold_"): path / RECORD for path in run.glob("fold_*") if (path / RECORD).is_file()}
+    return {
+        fold: RunRecord.load(found[fold]) for fold in sorted(found, key=lambda fold: (fold == "all", fold.zfill(6)))
+    }
+
+
+def dataset_runs(workspace: Workspace, dataset: str) -> list[Path]:
+    """The run folders of a dataset, sorted by name."""
+    results = workspace.results(dataset)
+    return sorted(path for path in results.iterdir() if fold_records(path)) if results.is_dir() else []
+
+
+def finished_folds(model: Path) -> tuple[str, ...]:
+    """The folds of a model folder whose training has finished.
+
+    Raises:
+        UserError: when the folder is no model, or nothing in it has finished.
+    """
+    records = fold_records(model) if model.is_dir() else {}
+    if not records:
+        raise UserError(f"{model} is no model folder: it holds no fold_*/{RECORD}. Name the folder that holds fold_0.")
+    finished = tuple(fold for fold, record in records.items() if record.finished)
+    if not finished:
+        raise UserError(f"{model}: no fold has finished training; finish with `autodiffseg train … --continue`.")
+    return finished
