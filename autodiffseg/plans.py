@@ -82,7 +82,7 @@ class DiffusionPlan(Record):
 
     base_steps: int = 1001
     """T, the length of the schedule; 1001 so that 5 steps can be respaced with both endpoints kept."""
-    schedule: Literal["linear", "quadratic", "cosine", "warmup"] = "linear"
+    schedule: Literal["linear", "quadratic", "cosine", "warmup10", "warmup50"] = "linear"
     beta_start: float = 1e-4
     beta_end: float = 0.02
     log_snr_shift: float = 0.0

@@ -1,0 +1,1 @@
+"""Diffusion in four separate things: schedule, respacing, process, samplers. Pure functions of tensors."""

@@ -1,0 +1,69 @@
+"""DDPM and DDIM steps between any two levels, and the loop that drives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from autodiffseg.diffusion.process import x0_of
+from autodiffseg.sampling import NoiseSource, Sampling
+
+
+def sample(
+    denoise: Callable[[Tensor, float], Tensor],
+    alpha_bars: Tensor,
+    noise: NoiseSource,
+    sampling: Sampling,
+    *,
+    channels: int,
+) -> Iterator[Tensor]:
+    """Go from pure noise to a mask; the probabilities predicted at every step are yielded, the last is the answer.
+
+    Args:
+        denoise: (x_t, ᾱ_t) -> probabilities `(B, K, *patch)` of the clean mask.
+        alpha_bars: ᾱ of the visited steps, ascending in time, `(S,)` float64.
+        noise: step 0 is x_T, step i >= 1 the fresh noise of the i-th update.
+        sampling: the sampler and its eta.
+        channels: K.
+    """
+    levels = [float(value) for value in alpha_bars]
+    x_t = noise(0, channels)
+    for done, index in enumerate(reversed(range(len(levels))), start=1):
+        probabilities = denoise(x_t, levels[index])
+        yield probabilities
+        if index == 0:
+            return
+        x0, here, there = x0_of(probabilities), levels[index], levels[index - 1]
+        if sampling.sampler == "ddpm":
+            x_t = ddpm_step(x_t, x0, here, there, noise(done, channels))
+        else:
+            fresh = noise(done, channels) if sampling.eta > 0 else None
+            x_t = ddim_step(x_t, x0, here, there, eta=sampling.eta, noise=fresh)
+
+
+def ddpm_step(x_t: Tensor, x0: Tensor, alpha_bar_t: float, alpha_bar_s: float, noise: Tensor) -> Tensor:
+    """A draw from q(x_s | x_t, x0) for any earlier step s < t (arXiv 2006.11239 eqs. 6, 7; variance fixed small).
+
+    With α = ᾱ_t/ᾱ_s: mean = √ᾱ_s·(1-α)/(1-ᾱ_t)·x0 + √α·(1-ᾱ_s)/(1-ᾱ_t)·x_t, variance = (1-ᾱ_s)/(1-ᾱ_t)·(1-α).
+    """
+    alpha = alpha_bar_t / alpha_bar_s
+    mean_x0 = math.sqrt(alpha_bar_s) * (1 - alpha) / (1 - alpha_bar_t)
+    mean_xt = math.sqrt(alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t)
+    return mean_x0 * x0 + mean_xt * x_t + math.sqrt(posterior_variance(alpha_bar_t, alpha_bar_s)) * noise
+
+
+def ddim_step(
+    x_t: Tensor, x0: Tensor, alpha_bar_t: float, alpha_bar_s: float, *, eta: float, noise: Tensor | None
+) -> Tensor:
+    """One DDIM step (arXiv 2010.02502 eq. 12); `eta` 0 is deterministic and needs no noise, 1 has DDPM's variance."""
+    variance = eta**2 * posterior_variance(alpha_bar_t, alpha_bar_s)
+    epsilon = (x_t - math.sqrt(alpha_bar_t) * x0) / math.sqrt(1 - alpha_bar_t)
+    x_s = math.sqrt(alpha_bar_s) * x0 + math.sqrt(1 - alpha_bar_s - variance) * epsilon
+    return x_s if noise is None else x_s + math.sqrt(variance) * noise
+
+
+def posterior_variance(alpha_bar_t: float, alpha_bar_s: float) -> float:
+    """The variance of q(x_s | x_t, x0): (1-ᾱ_s)/(1-ᾱ_t)·(1-ᾱ_t/ᾱ_s)."""
+    return (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)

@@ -1,0 +1,55 @@
+"""Noise schedules: ᾱ over the base steps, in float64.
+
+| symbol | here |
+|---|---|
+| T, number of base steps | `base_steps` |
+| β_t | `betas` |
+| ᾱ_t = Π(1-β) | `alpha_bar` |
+| log ᾱ/(1-ᾱ) | `level` |
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from autodiffseg.networks.conditioning import LEVEL_LIMIT
+from autodiffseg.plans import DiffusionPlan
+
+
+def alpha_bar(plan: DiffusionPlan) -> Tensor:
+    """ᾱ of every base step, `(T,)` float64, falling from nearly 1 to nearly 0.
+
+    `linear`: DDPM (arXiv 2006.11239 §4). `quadratic`: linear in √β. `warmup10`, `warmup50`: β rises quadratically over
+    the first tenth or half and then stays. `cosine`: arXiv 2102.09672 eq. 17. A shift of the log-SNR comes last.
+    """
+    result = _cosine(plan.base_steps) if plan.schedule == "cosine" else torch.cumprod(1 - _betas(plan), dim=0)
+    if plan.log_snr_shift:
+        result = torch.sigmoid(torch.logit(result) + plan.log_snr_shift)
+    return result
+
+
+def level(alpha_bar: Tensor) -> Tensor:
+    """The log signal-to-noise ratio log ᾱ/(1-ᾱ) in float64, clipped to ±20: what the network is told."""
+    return torch.logit(alpha_bar.double()).clamp(-LEVEL_LIMIT, LEVEL_LIMIT)
+
+
+def _betas(plan: DiffusionPlan) -> Tensor:
+    start, end, steps = plan.beta_start, plan.beta_end, plan.base_steps
+    if plan.schedule == "linear":
+        return torch.linspace(start, end, steps, dtype=torch.float64)
+    rising = {"quadratic": steps, "warmup10": steps // 10, "warmup50": steps // 2}[plan.schedule]
+    betas = torch.full((steps,), end, dtype=torch.float64)
+    betas[:rising] = torch.linspace(math.sqrt(start), math.sqrt(end), rising, dtype=torch.float64).square()
+    return betas
+
+
+def _cosine(steps: int) -> Tensor:
+    """ᾱ = f(t)/f(0) with f(t) = cos²((t/T + s)/(1 + s)·π/2), s = 0.008, each β at most 0.999."""
+    offset = 0.008
+    t = torch.arange(steps + 1, dtype=torch.float64) / steps
+    f = torch.cos((t + offset) / (1 + offset) * math.pi / 2).square()
+    betas = (1 - f[1:] / f[:-1]).clamp(max=0.999)
+    return torch.cumprod(1 - betas, dim=0)

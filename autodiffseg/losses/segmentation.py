@@ -1,0 +1,73 @@
+"""The loss of every trainer: cross-entropy plus Dice, over all resolutions under deep supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from autodiffseg.losses.cross_entropy import cross_entropy
+from autodiffseg.losses.dice import dice_loss
+
+
+class Loss(NamedTuple):
+    """What is minimised, and the parts that are logged."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+def probabilities_of(logits: Tensor, *, regions: bool) -> Tensor:
+    """Softmax over classes or sigmoid per region, in float32: `(B, K, *patch)` -> the same."""
+    logits = logits.float()
+    return logits.sigmoid() if regions else logits.softmax(dim=1)
+
+
+def segmentation_loss(
+    logits: Tensor | Sequence[Tensor],
+    target: Tensor,
+    known: Tensor,
+    *,
+    regions: bool,
+    batch_dice: bool,
+    dice_weight: float = 1.0,
+    cross_entropy_weight: float = 1.0,
+) -> Loss:
+    """Weighted sum of Dice loss (without background) and cross-entropy, in float32.
+
+    Args:
+        logits: `(B, K, *patch)`, or several of them, finest first, under deep supervision.
+        target: `(B, K, *patch)` in {0, 1}; coarser levels see it sampled at the nearest voxel.
+        known: `(B, 1, *patch)` bool.
+        regions: channels are overlapping regions (sigmoid, no background channel).
+        batch_dice: see `dice_loss`.
+        dice_weight: of the Dice loss.
+        cross_entropy_weight: of the cross-entropy.
+    """
+    levels = [logits] if isinstance(logits, Tensor) else list(logits)
+    weights = deep_supervision_weights(len(levels))
+    dice_total = cross_entropy_total = torch.zeros((), device=target.device)
+    for weight, level in zip(weights, levels, strict=True):
+        if weight == 0:
+            continue
+        size = level.shape[2:]
+        wanted = target if size == target.shape[2:] else F.interpolate(target, size=size, mode="nearest-exact")
+        seen = known if size == known.shape[2:] else F.interpolate(known.float(), size=size, mode="nearest-exact") > 0.5
+        first = 0 if regions else 1
+        probabilities = probabilities_of(level, regions=regions)
+        part = dice_loss(probabilities[:, first:], wanted[:, first:], seen, batch_dice=batch_dice)
+        dice_total = dice_total + weight * part
+        cross_entropy_total = cross_entropy_total + weight * cross_entropy(level.float(), wanted, seen, regions=regions)
+    total = dice_weight * dice_total + cross_entropy_weight * cross_entropy_total
+    return Loss(total, {"dice": dice_total.detach(), "cross_entropy": cross_entropy_total.detach()})
+
+
+def deep_supervision_weights(levels: int) -> list[float]:
+    """1, 1/2, 1/4, … with the coarsest left out, summing to 1; a single level has all the weight."""
+    if levels == 1:
+        return [1.0]
+    weights = [0.5**i for i in range(levels - 1)]
+    return [weight / sum(weights) for weight in weights] + [0.0]

@@ -1,0 +1,119 @@
+"""UNet: the planned network, the same for every trainer but for its mask channels and its noise-level layers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from autodiffseg.networks.blocks import CONVOLUTIONS, TRANSPOSED, ConvBlock, ResidualBlock, Stage, initialise
+from autodiffseg.networks.conditioning import LevelEmbedding
+from autodiffseg.networks.transformer import TransformerLayer
+from autodiffseg.plans import NetworkPlan
+
+LevelConditioning = Literal["film", "none"]
+
+
+class UNet(nn.Module):
+    """A U-Net from a plan, in 2D or 3D.
+
+    The noised mask, if there is one, is concatenated to the image (both papers do so); the noise level scales and
+    shifts every norm. `encode` and `denoise` are `forward` in two halves, so that what does not change over the
+    sampling steps is computed once; with concatenation that is nothing, and `encode` hands the image on.
+
+    Shape:
+        image `(B, image_channels, *patch)`, mask `(B, mask_channels, *patch)` in [0, 1] or None, level `(B,)` or
+        None -> logits `(B, classes, *patch)`; with deep supervision and in training mode a list of them, finest
+        first, each half as large as the one before. `patch` must be divisible by the product of the strides.
+    """
+
+    def __init__(
+        self,
+        plan: NetworkPlan,
+        *,
+        image_channels: int,
+        classes: int,
+        mask_channels: int = 0,
+        level_conditioning: LevelConditioning = "none",
+    ) -> None:
+        """Build the stages of `plan`."""
+        super().__init__()
+        dimensions = len(plan.kernels[0])
+        conditioned = level_conditioning == "film"
+        self.mask_channels = mask_channels
+        self.deep_supervision = plan.deep_supervision
+        self.divisor = tuple(torch.tensor(plan.strides).prod(dim=0).tolist())
+        self.embedding = LevelEmbedding() if conditioned else None
+
+        block: type[ConvBlock] | type[ResidualBlock] = ConvBlock if plan.encoder == "plain" else ResidualBlock
+        widths = [image_channels + mask_channels, *plan.features]
+        self.encoder = nn.ModuleList(
+            Stage(
+                block, widths[i], widths[i + 1], plan.kernels[i], plan.strides[i], depth=depth, conditioned=conditioned
+            )
+            for i, depth in enumerate(plan.encoder_blocks)
+        )
+        self.bottom = nn.ModuleList(TransformerLayer(plan.features[-1]) for _ in range(plan.transformer_layers))
+        self.upsample, self.decoder, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        ones = (1,) * dimensions
+        for i in reversed(range(len(plan.features) - 1)):  # coarse to fine
+            fine, coarse, stride = plan.features[i], plan.features[i + 1], plan.strides[i + 1]
+            up = TRANSPOSED[dimensions](coarse, fine, stride, stride)  # type: ignore[arg-type]
+            initialise(up)
+            self.upsample.append(up)
+            depth = plan.decoder_blocks[i]
+            self.decoder.append(
+                Stage(ConvBlock, 2 * fine, fine, plan.kernels[i], ones, depth=depth, conditioned=conditioned)
+            )
+            if plan.deep_supervision or i == 0:
+                head = CONVOLUTIONS[dimensions](fine, classes, 1)
+                initialise(head)
+                self.heads.append(head)
+
+    def forward(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor | list[Tensor]:
+        """Logits, or the list of them (finest first) in training mode with deep supervision."""
+        features = self.forward_features(image, mask, level)
+        if not (self.training and self.deep_supervision):
+            return self._finest(features)
+        return [head(level_features) for head, level_features in zip(self.heads, features, strict=True)][::-1]
+
+    def encode(self, image: Tensor) -> Tensor:
+        """What all sampling steps share: with concatenation, the image itself."""
+        return image
+
+    def denoise(self, context: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor:
+        """The finest logits `(B, K, *patch)` from `encode`'s result."""
+        return self._finest(self.forward_features(context, mask, level))
+
+    def forward_features(self, image: Tensor, mask: Tensor | None, level: Tensor | None) -> list[Tensor]:
+        """The decoder's outputs, coarse to fine, each `(B, features, *spatial)`."""
+        self._check(image, mask, level)
+        embedding = self.embedding(level) if self.embedding is not None else None
+        x = image if mask is None else torch.cat([image, mask], dim=1)
+        skips = []
+        for stage in self.encoder:
+            x = stage(x, embedding)
+            skips.append(x)
+        skips.pop()
+        for layer in self.bottom:
+            x = layer(x)
+        features = []
+        for up, stage in zip(self.upsample, self.decoder, strict=True):
+            x = stage(torch.cat([up(x), skips.pop()], dim=1), embedding)
+            features.append(x)
+        return features
+
+    def _finest(self, features: list[Tensor]) -> Tensor:
+        logits: Tensor = self.heads[-1](features[-1])
+        return logits
+
+    def _check(self, image: Tensor, mask: Tensor | None, level: Tensor | None) -> None:
+        if any(size % divisor for size, divisor in zip(image.shape[2:], self.divisor, strict=True)):
+            raise ValueError(
+                f"patch {tuple(image.shape[2:])} is not divisible by {self.divisor}, this network's strides"
+            )
+        if (0 if mask is None else mask.shape[1]) != self.mask_channels:
+            raise ValueError(f"this network takes {self.mask_channels} mask channels")
+        if (level is None) != (self.embedding is None):
+            raise ValueError("a noise level is needed exactly when the network is conditioned on it")
