@@ -51,8 +51,6 @@ def segmentation_loss(
     weights = deep_supervision_weights(len(levels))
     dice_total = cross_entropy_total = torch.zeros((), device=target.device)
     for weight, level in zip(weights, levels, strict=True):
-        if weight == 0:
-            continue
         size = level.shape[2:]
         wanted = target if size == target.shape[2:] else F.interpolate(target, size=size, mode="nearest-exact")
         seen = known if size == known.shape[2:] else F.interpolate(known.float(), size=size, mode="nearest-exact") > 0.5
@@ -66,8 +64,6 @@ def segmentation_loss(
 
 
 def deep_supervision_weights(levels: int) -> list[float]:
-    """1, 1/2, 1/4, … with the coarsest left out, summing to 1; a single level has all the weight."""
-    if levels == 1:
-        return [1.0]
-    weights = [0.5**i for i in range(levels - 1)]
-    return [weight / sum(weights) for weight in weights] + [0.0]
+    """1, 1/2, 1/4, … from the finest level on, scaled to sum to 1."""
+    weights = [0.5**i for i in range(levels)]
+    return [weight / sum(weights) for weight in weights]

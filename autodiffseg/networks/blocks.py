@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from autodiffseg.networks.conditioning import ConditionedInstanceNorm
 
-CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
-    2: nn.ConvTranspose2d,
-    3: nn.ConvTranspose3d,
-}
-POOLINGS: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+# By number of axes; Any, because torch types kernel sizes per class.
+CONVOLUTIONS: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+POOLINGS: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 SLOPE = 0.01
 """Of the leaky rectifier; also what the He initialisation assumes."""
 
 
-def convolution(inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int], *, bias: bool) -> nn.Module:
+def convolution(
+    inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int], *, bias: bool
+) -> nn.Conv2d | nn.Conv3d:
     """A convolution that keeps the extent (but for the stride), He-initialised."""
-    dimensions = len(kernel)
     padding = tuple(size // 2 for size in kernel)
-    conv = CONVOLUTIONS[dimensions](inputs, outputs, tuple(kernel), tuple(stride), padding, bias=bias)  # type: ignore[arg-type]
+    conv: nn.Conv2d | nn.Conv3d = CONVOLUTIONS[len(kernel)](
+        inputs, outputs, tuple(kernel), tuple(stride), padding, bias=bias
+    )
     initialise(conv)
     return conv
 

@@ -38,4 +38,5 @@ class TransformerLayer(nn.Module):
         attended = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])  # (B, H, N, C/H)
         tokens = tokens + self.out(attended.transpose(1, 2).reshape(batch, -1, channels))
         tokens = tokens + self.perceptron(self.norm_perceptron(tokens))
-        return tokens.transpose(1, 2).reshape(x.shape)
+        result: Tensor = tokens.transpose(1, 2).reshape(x.shape)
+        return result

@@ -59,14 +59,15 @@ class UNet(nn.Module):
         ones = (1,) * dimensions
         for i in reversed(range(len(plan.features) - 1)):  # coarse to fine
             fine, coarse, stride = plan.features[i], plan.features[i + 1], plan.strides[i + 1]
-            up = TRANSPOSED[dimensions](coarse, fine, stride, stride)  # type: ignore[arg-type]
+            up = TRANSPOSED[dimensions](coarse, fine, stride, stride)
             initialise(up)
             self.upsample.append(up)
             depth = plan.decoder_blocks[i]
             self.decoder.append(
                 Stage(ConvBlock, 2 * fine, fine, plan.kernels[i], ones, depth=depth, conditioned=conditioned)
             )
-            if plan.deep_supervision or i == 0:
+            # The coarsest level is never supervised (nnU-Net's rule), unless it is the only one.
+            if i == 0 or (plan.deep_supervision and i < len(plan.features) - 2):
                 head = CONVOLUTIONS[dimensions](fine, classes, 1)
                 initialise(head)
                 self.heads.append(head)
@@ -76,7 +77,8 @@ class UNet(nn.Module):
         features = self.forward_features(image, mask, level)
         if not (self.training and self.deep_supervision):
             return self._finest(features)
-        return [head(level_features) for head, level_features in zip(self.heads, features, strict=True)][::-1]
+        supervised = features[-len(self.heads) :]
+        return [head(x) for head, x in zip(self.heads, supervised, strict=True)][::-1]
 
     def encode(self, image: Tensor) -> Tensor:
         """What all sampling steps share: with concatenation, the image itself."""
