@@ -1,0 +1,50 @@
+"""What all tests share: bounded threads, plain terminal text, the real data, and a small planned dataset."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before anything reads it; worker processes inherit it
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+# Shared machines are slow at times, and a failure must come back when the test is run again.
+settings.register_profile("autodiffseg", deadline=None, derandomize=True, database=None)
+settings.load_profile("autodiffseg")
+
+REAL_DATA = "AUTODIFFSEG_TEST_DATA"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say what is missing."""
+    no_gpu = pytest.mark.skip(reason="needs a CUDA device")
+    no_data = pytest.mark.skip(reason=f"needs the real datasets; set {REAL_DATA} to their folder")
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+        if "real" in item.keywords and not os.environ.get(REAL_DATA):
+            item.add_marker(no_data)
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Help texts and tables as wide as they like, without colours."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real datasets."""
+    folder = os.environ.get(REAL_DATA)
+    if not folder:
+        pytest.skip(f"needs the real datasets; set {REAL_DATA} to their folder")
+    return Path(folder)

@@ -1,0 +1,103 @@
+"""Every command explains itself, and a mistake of the user ends in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from autodiffseg import __version__, registry
+from autodiffseg.cli import MAIN_PATH, main, run
+from autodiffseg.errors import UserError
+
+COMMANDS = sorted(registry.known(registry.COMMANDS))
+
+
+def failing(message: str) -> object:
+    """A command that fails as a user's mistake does."""
+
+    def command() -> None:
+        raise UserError(message)
+
+    return command
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_explains_itself_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"\bExamples?\b", told)
+    assert f"autodiffseg {command}" in told
+
+
+def test_help_lists_every_command_and_the_main_path_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    told = capsys.readouterr().out
+    places = [
+        re.search(rf"│ {re.escape(name)}\s", told) for name in (*MAIN_PATH, *sorted(set(COMMANDS) - {*MAIN_PATH}))
+    ]
+    assert all(places)
+    starts = [place.start() for place in places if place]
+    assert starts == sorted(starts)
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"autodiffseg {__version__}\n"
+
+
+def test_an_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tarin"]) == 2
+    told = capsys.readouterr().err
+    assert "tarin" in told
+    assert "Traceback" not in told
+
+
+def test_an_unknown_option_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--no-such-option"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_main_exits_with_the_code_of_the_command() -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["tarin"])
+    assert done.value.code == 2
+
+
+def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with patch("importlib.metadata.EntryPoint.load", return_value=failing("plan.json is odd; mend it.")):
+        assert run(["train"]) == 2
+    assert capsys.readouterr() == ("", "Error: plan.json is odd; mend it.\n")
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "train"], ["train", "--debug"]])
+def test_debug_shows_where_the_mistake_was_found(arguments: list[str]) -> None:
+    broken = patch("importlib.metadata.EntryPoint.load", return_value=failing("odd"))
+    with broken, pytest.raises(UserError, match="odd"):
+        run(arguments)
+
+
+def test_a_dataset_that_does_not_exist_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    assert run(["plan-and-preprocess", "Dataset999_Nowhere", "--workspace", str(tmp_path / "work")]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "Dataset999_Nowhere" in told
+    assert "nnUNet_raw" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_announced_by_two_packages_is_refused() -> None:
+    twice = [
+        registry.EntryPoint("train", "one:command", registry.COMMANDS),
+        registry.EntryPoint("train", "two:command", registry.COMMANDS),
+    ]
+    with (
+        patch("autodiffseg.registry.entry_points", return_value=twice),
+        pytest.raises(UserError, match="announced twice"),
+    ):
+        registry.known(registry.COMMANDS)
