@@ -6,9 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # before anything reads it; worker processes inherit it
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch

@@ -1,0 +1,104 @@
+"""Every command line in README, docs and help texts names commands and options that exist, and links lead somewhere."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from autodiffseg import registry
+from autodiffseg.cli import build_app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+
+@functools.cache
+def commands() -> dict[str, Any]:
+    """The parsed command line: name -> command object with its parameters."""
+    found: dict[str, Any] = typer.main.get_command(build_app()).commands  # type: ignore[attr-defined]  # it is a group
+    return found
+
+
+def command_lines(text: str) -> list[str]:
+    """Lines of code blocks and inline code that call the console script; continued lines are joined."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    blocks = "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+    lines = [line.strip() for line in blocks.splitlines()]
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [line for line in (*lines, *inline) if line.startswith("autodiffseg ")]
+
+
+def faults(line: str) -> list[str]:
+    """What of a command line does not exist."""
+    words = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
+    if not words or words[0] in ("--help", "--version", "--debug", "<verb>"):
+        return []
+    if words[0] not in commands():
+        return [f"no command '{words[0]}'"]
+    command = commands()[words[0]]
+    options = {name: option for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    options_without_value = {name for name, option in options.items() if getattr(option, "is_flag", False)}
+    found, arguments = [], []
+    remaining = iter(words[1:])
+    for word in remaining:
+        name = word.partition("=")[0]
+        if name in ("--help", "--debug") or name in options_without_value:
+            continue
+        if name.startswith("-"):
+            if name not in options:
+                found.append(f"{words[0]} has no option '{name}'")
+            elif "=" not in word and next(remaining, None) is None:
+                found.append(f"{name} has no value")
+        else:
+            arguments.append(word)
+    places = [option for option in command.params if option.param_type_name == "argument"]
+    if arguments and all(place.nargs == 1 for place in places) and len(arguments) > len(places):
+        found.append(f"{words[0]} takes {len(places)} arguments, not {arguments}")
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_command_lines_of_a_page_exist(page: Path) -> None:
+    assert {line: faults(line) for line in command_lines(page.read_text(encoding="utf-8")) if faults(line)} == {}
+
+
+@pytest.mark.parametrize("name", sorted(registry.known(registry.COMMANDS)))
+def test_the_examples_of_a_help_text_exist(name: str) -> None:
+    told = (commands()[name].help or "").replace("\b", "")
+    lines = [line.strip() for line in re.sub(r"\\\n\s*", " ", told).splitlines()]
+    examples = [line.strip("` ") for line in lines if line.strip("` ").startswith("autodiffseg ")]
+    assert examples
+    assert {line: faults(line) for line in examples if faults(line)} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_shows_the_main_path_and_both_make_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = {line.split()[1] for line in command_lines(text)}
+    assert {"plan-and-preprocess", "train", "predict", "compare"} <= shown
+    assert "make demo" in text
+    assert "make test" in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "autodiffseg tarin Hippocampus 3d_fullres 0",
+        "autodiffseg train Hippocampus 3d_fullres 0 --no-such-option 3",
+        "autodiffseg train Hippocampus 3d_fullres 0 one-too-many",
+        "autodiffseg train Hippocampus 3d_fullres 0 --plan",
+    ],
+)
+def test_the_check_sees_a_wrong_command_line(line: str) -> None:
+    assert faults(line)
