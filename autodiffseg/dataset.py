@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,15 @@ class DatasetJson(Record):
             for name, value in labels.items()
         }
 
+    @field_validator("group_regex")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"it is no regular expression ({error})") from error
+        return pattern
+
     @property
     def spec(self) -> LabelSpec:
         """The labels alone."""
@@ -100,16 +110,21 @@ class RawDataset:
         """Ids of the training cases, sorted: those with images or with a label (integrity pairs them)."""
         if self.json.dataset is not None:
             return tuple(sorted(self.json.dataset))
-        images = group_case_files(self.folder / "imagesTr", self.json.file_ending)
-        labels = self.folder / "labelsTr"
         ending = self.json.file_ending
-        labelled = {path.name.removesuffix(ending) for path in labels.glob(f"*{ending}")} if labels.is_dir() else set()
-        return tuple(sorted({*images, *labelled}))
+        labelled = {name.removesuffix(ending) for name in _names(self.folder / "labelsTr", ending)}
+        return tuple(sorted({*self._training_files, *labelled}))
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Names in imagesTr that have the right ending but no channel number: no case owns them."""
+        if self.json.dataset is not None:
+            return ()
+        return unnumbered_files(self.folder / "imagesTr", self.json.file_ending)
 
     def images(self, case: str) -> tuple[Path, ...]:
         """The files of a training case, one per channel (one RGB file may stand for three channels)."""
         if self.json.dataset is not None:
-            return tuple(self.folder / name for name in self.json.dataset[case].images)
+            return tuple(self._named(name) for name in self.json.dataset[case].images)
         return self._training_files.get(case, ())
 
     @cached_property
@@ -119,8 +134,12 @@ class RawDataset:
     def label(self, case: str) -> Path:
         """The label file of a training case."""
         if self.json.dataset is not None:
-            return self.folder / self.json.dataset[case].label
+            return self._named(self.json.dataset[case].label)
         return self.folder / "labelsTr" / f"{case}{self.json.file_ending}"
+
+    def _named(self, name: str) -> Path:
+        # nnU-Net allows environment variables here; absolute paths stay as they are.
+        return self.folder / os.path.expandvars(name)
 
     def group(self, case: str) -> str:
         """The group of a case (patient, site); without groups every case is its own.
@@ -145,10 +164,29 @@ class RawDataset:
 
 def group_case_files(folder: Path, ending: str) -> dict[str, tuple[Path, ...]]:
     """Files `CASE_0000.ext`, `CASE_0001.ext`, … of a folder as case -> files in channel order; {} if no folder."""
-    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+    pattern = _numbered(ending)
     cases: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        match = pattern.fullmatch(path.name)
-        if match is not None and not path.name.startswith("."):
-            cases.setdefault(match.group(1), []).append(path)
+    for name in _names(folder, ending):
+        match = pattern.fullmatch(name)
+        if match is not None:
+            cases.setdefault(match.group(1), []).append(folder / name)
     return {case: tuple(paths) for case, paths in cases.items()}
+
+
+def unnumbered_files(folder: Path, ending: str) -> tuple[str, ...]:
+    """Names in a folder that have the ending but no channel number, so that no case owns them."""
+    pattern = _numbered(ending)
+    return tuple(name for name in _names(folder, ending) if pattern.fullmatch(name) is None)
+
+
+def _numbered(ending: str) -> re.Pattern[str]:
+    return re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+
+
+def _names(folder: Path, ending: str) -> list[str]:
+    """Sorted names with this ending; hidden files, which macOS leaves behind in archives, are passed over."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith(".")
+    )

@@ -25,12 +25,13 @@ def read_image(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
         UserError: when the file is missing, unreadable or neither 2D nor 3D.
     """
     image = _read(path)
+    geometry = _make_geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection(), path)
     array = sitk.GetArrayFromImage(image)
     components = image.GetNumberOfComponentsPerPixel()
     array = array[None] if components == 1 else np.moveaxis(array, -1, 0)  # (C, Y, X) or (C, Z, Y, X)
     if image.GetDimension() == 2:
         array = array[:, None]  # (C, 1, Y, X)
-    return array, _geometry(image)
+    return array, geometry
 
 
 def read_geometry(path: Path) -> Geometry:
@@ -39,14 +40,17 @@ def read_geometry(path: Path) -> Geometry:
     Raises:
         UserError: when the header cannot be read.
     """
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise UserError(f"{path} cannot be read as an image: {_reason(error)}") from error
-    spacing = reader.GetSpacing()
-    return _make_geometry(reader.GetSize(), spacing, reader.GetOrigin(), reader.GetDirection(), path)
+    reader = _read_header(path)
+    return _make_geometry(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection(), path)
+
+
+def read_number_of_channels(path: Path) -> int:
+    """The colour components of a file (1 for most), without reading its voxels.
+
+    Raises:
+        UserError: when the header cannot be read.
+    """
+    return int(_read_header(path).GetNumberOfComponents())
 
 
 def read_case(paths: Sequence[Path]) -> tuple[npt.NDArray[np.float32], Geometry]:
@@ -104,6 +108,18 @@ def write_image(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None
         raise UserError(f"{path} cannot be written: {_reason(error)}") from error
 
 
+def _read_header(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise UserError(f"{path} cannot be read as an image: {_reason(error)}") from error
+    return reader
+
+
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
@@ -113,21 +129,15 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as an image: {_reason(error)}") from error
 
 
-def _geometry(image: Any) -> Geometry:
-    return _make_geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection(), None)
-
-
 def _make_geometry(
     size: Sequence[int],
     spacing: Sequence[float],
     origin: Sequence[float],
     direction: Sequence[float],
-    path: Path | None,
+    path: Path,
 ) -> Geometry:
     if len(size) not in (2, 3):
-        raise UserError(
-            f"{path or 'The image'} has {len(size)} axes; 2 and 3 are possible (split a series into channels)."
-        )
+        raise UserError(f"{path} has {len(size)} axes; 2 and 3 are possible (split a series into channels).")
     x, y, z = (*size, 1)[:3]
     dx, dy, dz = (*spacing, 1.0)[:3]
     return Geometry(shape=(z, y, x), spacing=(dz, dy, dx), origin=tuple(origin), direction=tuple(direction))

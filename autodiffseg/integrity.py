@@ -1,0 +1,125 @@
+"""The integrity check of a raw dataset: every problem at once, before any work starts."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from autodiffseg.dataset import IMAGE_ENDINGS, RawDataset
+from autodiffseg.errors import UserError
+from autodiffseg.integrity_case import CaseFindings, CaseTask, check_case
+from autodiffseg.integrity_declaration import check_declaration
+from autodiffseg.problems import Problem, gather_notes, require_sound
+
+__all__ = ["Problem", "check_dataset", "require_sound"]
+
+FEW_BYTES = 40e6  # less than this is read sooner than worker processes start
+CHUNK = 8  # cases handed to a worker at a time
+
+
+def check_dataset(dataset: RawDataset, *, processes: int, on_case: Callable[[], None] | None = None) -> list[Problem]:
+    """Check dataset.json and every file of the training cases.
+
+    Args:
+        dataset: the dataset.
+        processes: worker processes; 1, and small datasets, are checked in this process.
+        on_case: called after each case, for a progress bar.
+
+    Returns:
+        Everything that is wrong, in the order of the cases; notes (not fatal) last, alike ones gathered.
+
+    Raises:
+        UserError: when a worker process dies, which lack of memory makes happen.
+    """
+    problems = [*check_declaration(dataset.json), *_check_layout(dataset)]
+    if dataset.json.file_ending in IMAGE_ENDINGS:
+        dimensions: dict[int, list[str]] = {}
+        for findings in _run(_tasks(dataset), processes):
+            problems += findings.problems
+            if findings.dimensions is not None:
+                dimensions.setdefault(findings.dimensions, []).append(findings.image)
+            if on_case is not None:
+                on_case()
+        problems += _check_dimensions(dimensions)
+    return gather_notes(problems)
+
+
+def _check_layout(dataset: RawDataset) -> Iterator[Problem]:
+    """What can be seen from the names of files and folders alone."""
+    json, folder = dataset.json, dataset.folder
+    if not dataset.cases:
+        place = "dataset.json" if json.dataset is not None else "imagesTr"
+        cure = f"add imagesTr/CASE_0000{json.file_ending} and labelsTr/CASE{json.file_ending}"
+        yield Problem(place, "there is no training case", cure)
+    if json.num_training is not None and json.num_training != len(dataset.cases):
+        what = f"numTraining is {json.num_training}, but there are {len(dataset.cases)} training cases"
+        yield Problem("dataset.json", what, "mend the number if no case is lost", fatal=False)
+    for name in dataset.strangers:
+        yield Problem(f"imagesTr/{name}", "its name has no channel number", f"call it CASE_0000{json.file_ending}")
+    for name in (*json.annotators.values(), *json.unlabelled):
+        if not (folder / name).is_dir():
+            yield Problem(name, "dataset.json names this folder, but it is missing", "add it or mend dataset.json")
+    for case in dataset.cases:
+        try:
+            dataset.group(case)
+        except UserError as error:
+            # One line stands for all cases: they have one cause.
+            yield Problem("dataset.json", str(error).partition(": ")[2].rstrip("."), "every case needs a group")
+            return
+
+
+def _tasks(dataset: RawDataset) -> list[CaseTask]:
+    json, folder = dataset.json, dataset.folder
+    numbered = json.dataset is None
+    tasks = []
+    for case in dataset.cases:
+        others = [folder / name / f"{case}{json.file_ending}" for name in json.annotators.values()]
+        # A case without images has none to list: its first channel is named as the missing file.
+        missing = (folder / "imagesTr" / f"{case}_0000{json.file_ending}",)
+        tasks.append(
+            CaseTask(
+                case=case,
+                folder=folder,
+                images=dataset.images(case) or missing,
+                labels=(dataset.label(case), *(path for path in others if path.is_file())),
+                channels=len(json.channel_names),
+                values=json.spec.values,
+                ignore=json.spec.ignore,
+                numbered=numbered,
+            )
+        )
+    return tasks
+
+
+def _run(tasks: Sequence[CaseTask], processes: int) -> Iterator[CaseFindings]:
+    if processes == 1 or _bytes(tasks) < FEW_BYTES:
+        yield from map(check_case, tasks)
+        return
+    # "spawn" on every system: forking a process that runs threads (torch's) can hang.
+    context = multiprocessing.get_context("spawn")
+    workers = min(processes, -(-len(tasks) // CHUNK))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        try:
+            yield from pool.map(check_case, tasks, chunksize=CHUNK)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A worker process of the integrity check died, perhaps for lack of memory; use fewer --num-processes."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _bytes(tasks: Sequence[CaseTask]) -> int:
+    return sum(path.stat().st_size for task in tasks for path in (*task.images, *task.labels) if path.is_file())
+
+
+def _check_dimensions(images: dict[int, list[str]]) -> Iterator[Problem]:
+    if len(images) < 2:
+        return
+    rare = min(images, key=lambda dimensions: (len(images[dimensions]), dimensions))
+    common = next(dimensions for dimensions in images if dimensions != rare)
+    more = f" and {len(images[rare]) - 1} more" if len(images[rare]) > 1 else ""
+    what = f"{len(images[rare])} images are {rare}D, {len(images[common])} are {common}D"
+    yield Problem(images[rare][0] + more, what, "a dataset is either 2D or 3D; store all images alike")

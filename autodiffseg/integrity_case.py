@@ -1,0 +1,204 @@
+"""The part of the integrity check that opens the files of one case; it runs in worker processes.
+
+Nothing here imports torch: a worker that does takes seconds to start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autodiffseg.errors import UserError
+from autodiffseg.geometry import Geometry
+from autodiffseg.images import read_image
+from autodiffseg.problems import Problem
+
+SPACING_TOLERANCE = 1e-3  # relative
+PLACE_TOLERANCE = 1e-3  # mm for the origin, absolute for direction cosines: float noise of the writers
+
+
+@dataclass(frozen=True)
+class CaseTask:
+    """What a worker needs to check one case."""
+
+    case: str
+    folder: Path
+    """The dataset; files are named relative to it."""
+    images: tuple[Path, ...]
+    labels: tuple[Path, ...]
+    """The reference label map first, then those of the annotators."""
+    channels: int
+    values: frozenset[int]
+    """The integers that may stand in a label map."""
+    ignore: int | None
+    numbered: bool
+    """Whether the image files follow the convention CASE_0000.ext."""
+
+
+@dataclass(frozen=True)
+class CaseFindings:
+    """What a worker found."""
+
+    problems: tuple[Problem, ...]
+    image: str = ""
+    """The first image file, relative to the dataset; "" when none could be read."""
+    dimensions: int | None = None
+    """2 or 3; None when no image could be read."""
+
+
+def check_case(task: CaseTask) -> CaseFindings:
+    """Read every file of a case and list what is wrong with it."""
+    problems: list[Problem] = []
+    reference: tuple[str, Geometry] | None = None
+    components = unreadable = 0
+    for path in task.images:
+        name = _relative(path, task.folder)
+        read = _read(path, name, problems)
+        if read is None:
+            unreadable += 1
+            continue
+        array, geometry = read
+        components += len(array)
+        problems += [*_check_spacing(name, geometry), *_check_intensities(name, array)]
+        if reference is None:
+            reference = (name, geometry)
+        else:
+            problems += _check_match(name, geometry, *reference)
+        del read, array  # one file in memory at a time
+    if task.images and not unreadable:
+        problems += _check_channels(task, components)
+    for path in task.labels:
+        name = _relative(path, task.folder)
+        read = _read(path, name, problems)
+        if read is None:
+            continue
+        array, geometry = read
+        problems += _check_spacing(name, geometry)
+        if reference is not None:
+            problems += _check_match(name, geometry, *reference)
+        problems += _check_label(name, array, task)
+    if reference is None:
+        return CaseFindings(tuple(problems))
+    return CaseFindings(tuple(problems), reference[0], reference[1].dimensions)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _read(path: Path, name: str, problems: list[Problem]) -> tuple[npt.NDArray[Any], Geometry] | None:
+    if not path.is_file():
+        problems.append(Problem(name, "the file is missing", "add it or take the case out of the dataset"))
+        return None
+    try:
+        return read_image(path)
+    except UserError as error:
+        what = str(error).removeprefix(str(path)).strip().rstrip(".")
+        problems.append(Problem(name, what, "export it again or take the case out of the dataset"))
+        return None
+
+
+def _check_spacing(name: str, geometry: Geometry) -> Iterator[Problem]:
+    if not all(np.isfinite(step) and step > 0 for step in geometry.spacing):
+        yield Problem(name, f"the spacing is {geometry.spacing} mm (z, y, x)", "write the true voxel size")
+
+
+def _check_intensities(name: str, array: npt.NDArray[Any]) -> Iterator[Problem]:
+    if np.issubdtype(array.dtype, np.floating):
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        if bad:
+            yield Problem(name, f"{bad} voxels are NaN or infinite", "replace them, for example by the background")
+            return
+    if array.min() == array.max():
+        yield Problem(name, "all voxels have the same value", "look whether the image is empty", fatal=False)
+
+
+def _check_match(name: str, geometry: Geometry, other: str, wanted: Geometry) -> Iterator[Problem]:
+    if geometry.dimensions != wanted.dimensions:
+        yield Problem(
+            name, f"it has {geometry.dimensions} axes, {other} has {wanted.dimensions}", "store both alike, 2D or 3D"
+        )
+    elif geometry.shape != wanted.shape:
+        yield Problem(
+            name, f"its shape is {geometry.shape}, that of {other} is {wanted.shape} (z, y, x)", "put both on one grid"
+        )
+    elif not np.allclose(geometry.spacing, wanted.spacing, rtol=SPACING_TOLERANCE, atol=0):
+        yield Problem(
+            name,
+            f"its spacing is {_rounded(geometry.spacing)}, that of {other} is {_rounded(wanted.spacing)} mm (z, y, x)",
+            "put both on one grid",
+        )
+    elif not (
+        np.allclose(geometry.origin, wanted.origin, rtol=0, atol=PLACE_TOLERANCE)
+        and np.allclose(geometry.direction, wanted.direction, rtol=0, atol=PLACE_TOLERANCE)
+    ):
+        yield Problem(
+            name,
+            "its origin or direction differs from that of the case's first image",
+            "see whether they overlay; the first image's is used",
+            fatal=False,
+        )
+
+
+def _check_channels(task: CaseTask, components: int) -> Iterator[Problem]:
+    """One file a channel, numbered without a gap; colour files may stand for several channels."""
+    first = _relative(task.images[0], task.folder)
+    count = len(task.images)
+    if task.numbered:
+        numbers = [int(re.findall(r"_(\d{4})\.", path.name)[-1]) for path in task.images]
+        missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
+        if missing:
+            lacking = ", ".join(f"_{number:04d}" for number in missing)
+            yield Problem(first, f"the case has no channel {lacking}", "add the file; channels are numbered from _0000")
+            return
+    if components != task.channels:
+        yield Problem(
+            first,
+            f"the case has {components} channels in {count} {'file' if count == 1 else 'files'}, "
+            f"dataset.json declares {task.channels}",
+            "add or remove files, or mend channel_names",
+        )
+
+
+def _check_label(name: str, array: npt.NDArray[Any], task: CaseTask) -> Iterator[Problem]:
+    if array.shape[0] != 1:
+        yield Problem(name, f"it has {array.shape[0]} colour components", "convert colours to class numbers")
+        return
+    whole = np.issubdtype(array.dtype, np.integer)
+    if not whole:
+        if not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):
+            yield Problem(name, "it holds numbers that are not whole", "a label map holds class numbers")
+            return
+        yield Problem(name, "whole numbers are stored as floats", "nothing to do, they are accepted", fatal=False)
+    found = _values(array[0])
+    strange = sorted(found - task.values)
+    if strange:
+        more = f" and {len(strange) - 10} more values" if len(strange) > 10 else ""
+        yield Problem(
+            name,
+            f"it holds {', '.join(map(str, strange[:10]))}{more}, which dataset.json does not declare",
+            "mend the label map or labels",
+        )
+    elif not found - {0, task.ignore}:
+        yield Problem(name, "it has no foreground", "fine if the structure is absent there", fatal=False)
+
+
+def _values(label: npt.NDArray[Any]) -> set[int]:
+    """The values of `(Z, Y, X)`; slice by slice, because counting is faster than sorting and needs little memory."""
+    found: set[int] = set()
+    for plane in label:
+        if plane.min() >= 0 and plane.max() < 2**16:
+            found.update(np.flatnonzero(np.bincount(plane.ravel().astype(np.intp))).tolist())
+        else:
+            found.update(int(value) for value in np.unique(plane))
+    return found
+
+
+def _rounded(spacing: tuple[float, float, float]) -> str:
+    return "(" + ", ".join(f"{step:.4g}" for step in spacing) + ")"

@@ -1,0 +1,68 @@
+"""The images that predict is given: found, paired into cases and refused together when some are bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autodiffseg.dataset import group_case_files, unnumbered_files
+from autodiffseg.errors import UserError
+
+SHOWN = 30
+
+
+def check_prediction_inputs(folder: Path, ending: str, channels: int) -> dict[str, tuple[Path, ...]]:
+    """The cases `CASE_0000.ext` of a folder; only headers are read.
+
+    Args:
+        folder: where the images lie.
+        ending: the file ending that the model was trained on, such as ".nii.gz".
+        channels: the number of channels that the model wants.
+
+    Returns:
+        Case -> files in channel order, sorted by case. A colour file may stand for several channels.
+
+    Raises:
+        UserError: when the folder is missing or has no case, or when files are misnamed, missing, unreadable or of
+            different shape within a case; the text lists all of them, 30 at most.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist or is no folder; name the folder that holds the images.")
+    cases = group_case_files(folder, ending)
+    strangers = unnumbered_files(folder, ending)
+    wrong = [f"{name}: its name has no channel number; call it CASE_0000{ending}" for name in strangers]
+    if not cases and not wrong:
+        raise UserError(f"{folder} holds no image called CASE_0000{ending}; the model was trained on {ending} files.")
+    for case, paths in cases.items():
+        fault = _fault(case, paths, ending, channels)
+        if fault:
+            wrong.append(fault)
+    if wrong:
+        lines = [f"{folder} has {len(wrong)} bad {'input' if len(wrong) == 1 else 'inputs'}; mend or remove:"]
+        lines += [f"  {line}" for line in wrong[:SHOWN]]
+        if len(wrong) > SHOWN:
+            lines.append(f"  … and {len(wrong) - SHOWN} more")
+        raise UserError("\n".join(lines))
+    return dict(sorted(cases.items()))
+
+
+def _fault(case: str, paths: tuple[Path, ...], ending: str, channels: int) -> str | None:
+    """What is wrong with one case, or None."""
+    from autodiffseg.images import read_geometry, read_number_of_channels
+
+    expected = tuple(f"{case}_{number:04d}{ending}" for number in range(len(paths)))
+    missing = [name for name, path in zip(expected, paths, strict=True) if name != path.name]
+    if missing:
+        return f"{missing[0]} is missing"
+    try:
+        found = sum(read_number_of_channels(path) for path in paths)
+        shapes = [read_geometry(path).shape for path in paths]
+    except UserError as error:
+        return str(error).rstrip(".")
+    if found < channels and len(paths) == found:
+        return f"{case}_{len(paths):04d}{ending} is missing: the model wants {channels} channels, the case has {found}"
+    if found != channels:
+        return f"{case} has {found} channels, the model wants {channels}"
+    for path, shape in zip(paths[1:], shapes[1:], strict=True):
+        if shape != shapes[0]:
+            return f"{path.name} has shape {shape}, {paths[0].name} has {shapes[0]} (z, y, x)"
+    return None
