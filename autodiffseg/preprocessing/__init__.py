@@ -1,0 +1,1 @@
+"""From raw cases to arrays that a network can read: crop, normalise, resample, store."""

@@ -1,0 +1,174 @@
+"""CaseStore: a folder of preprocessed cases, written whole or not at all and read patch by patch."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import blosc2
+import numpy as np
+import numpy.typing as npt
+
+from autodiffseg.atomic import atomic_path
+from autodiffseg.errors import UserError
+from autodiffseg.geometry import Geometry
+from autodiffseg.records import Record
+
+# A patch read decompresses every block it touches, so blocks are small (level-2 cache) and cubic.
+BLOCK_BYTES = 128 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
+LEVEL = 5
+
+
+class CaseProperties(Record):
+    """What else is known of a preprocessed case: enough to bring a prediction back onto the raw grid."""
+
+    case: str
+    geometry: Geometry
+    """Of the raw image, raw axis order."""
+    crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    """Half-open box in transposed raw voxels."""
+    spacing_before: tuple[float, float, float]
+    """Of the raw image, transposed, mm."""
+    spacing: tuple[float, float, float]
+    """Of the preprocessed grid, transposed, mm."""
+    shape: tuple[int, int, int]
+    """Of the preprocessed grid."""
+    class_voxels: dict[str, int]
+    """Foreground class or region -> voxels on the preprocessed grid."""
+
+
+class PreprocessedCase(NamedTuple):
+    """One case on the grid and in the intensities of a configuration, axes transposed."""
+
+    image: npt.NDArray[np.float32]
+    """`(C, Z, Y, X)`"""
+    label: npt.NDArray[np.int16] | None
+    """`(A, Z, Y, X)`; None for prediction."""
+    properties: CaseProperties
+    locations: dict[int, npt.NDArray[np.int32]]
+    """Index of a foreground class -> `(n, 3)` voxels of it."""
+
+
+class CaseStore:
+    """Preprocessed training cases in one folder: `CASE.image.b2nd`, `.label.b2nd`, `.locations.b2nd`, `.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`; it need not exist yet."""
+        self.folder = folder
+
+    def cases(self) -> tuple[str, ...]:
+        """Ids of the complete cases, sorted."""
+        if not self.folder.is_dir():
+            return ()
+        return tuple(sorted(path.stem for path in self.folder.glob("*.json") if not path.name.startswith(".")))
+
+    def has(self, case: str) -> bool:
+        """Whether the case is there and complete."""
+        return self._path(case, "json").is_file()
+
+    def write(self, case: PreprocessedCase, *, dimensions: int = 3) -> None:
+        """Write one labelled case. The JSON is moved in last: without it the case does not exist.
+
+        Args:
+            case: with label.
+            dimensions: 2 lays the blocks in slices, for a 2D configuration.
+        """
+        if case.label is None:
+            raise ValueError(f"case {case.properties.case} has no label; only training cases are stored")
+        name = case.properties.case
+        self._path(name, "json").unlink(missing_ok=True)
+        self._write_array(self._path(name, "image.b2nd"), case.image, dimensions)
+        self._write_array(self._path(name, "label.b2nd"), case.label, dimensions)
+        rows = [np.insert(voxels, 0, index, axis=1) for index, voxels in sorted(case.locations.items())]
+        table = np.concatenate([np.zeros((0, 4), np.int32), *rows]).astype(np.int32)  # (n, 4): class, z, y, x
+        with atomic_path(self._path(name, "locations.b2nd")) as temporary:
+            temporary.write_bytes(_compress(table, None, None))
+        case.properties.save(self._path(name, "json"))
+
+    def properties(self, case: str) -> CaseProperties:
+        """The record of a case.
+
+        Raises:
+            UserError: when the case is not there.
+        """
+        return CaseProperties.load(self._path(case, "json"))
+
+    def image(self, case: str) -> blosc2.NDArray:
+        """The image `(C, Z, Y, X)` float32; indexing reads and decompresses only what is asked for.
+
+        Raises:
+            UserError: when the file is missing or damaged.
+        """
+        return _open(self._path(case, "image.b2nd"))
+
+    def label(self, case: str) -> blosc2.NDArray:
+        """The label `(A, Z, Y, X)` int16 with OUTSIDE around the body; indexing reads what is asked for.
+
+        Raises:
+            UserError: when the file is missing or damaged.
+        """
+        return _open(self._path(case, "label.b2nd"))
+
+    def locations(self, case: str) -> dict[int, npt.NDArray[np.int32]]:
+        """Index in the order of `LabelSpec.foreground` -> `(n, 3)` int32 voxels; absent classes may be missing.
+
+        Raises:
+            UserError: when the file is missing or damaged.
+        """
+        table = _open(self._path(case, "locations.b2nd"))[:]
+        names = self.properties(case).class_voxels
+        ends = np.searchsorted(table[:, 0], np.arange(len(names) + 1))
+        return {
+            index: np.ascontiguousarray(table[start:stop, 1:]) for index, (start, stop) in enumerate(pairwise(ends))
+        }
+
+    def _path(self, case: str, ending: str) -> Path:
+        return self.folder / f"{case}.{ending}"
+
+    @staticmethod
+    def _write_array(path: Path, array: npt.NDArray[Any], dimensions: int) -> None:
+        chunks, blocks = storage_shapes(array.shape, array.itemsize, dimensions)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_compress(array, chunks, blocks))
+
+
+def storage_shapes(shape: tuple[int, ...], itemsize: int, dimensions: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Chunk and block shapes of an array `(C, Z, Y, X)`.
+
+    Both halve their longest axis until they are small enough; channels are kept apart, in 2D slices too, since a
+    patch needs all channels but only one slice.
+    """
+    single = 1 if dimensions == 3 else 2
+    blocks = [1] * single + list(shape[single:])
+    while np.prod(blocks) * itemsize > BLOCK_BYTES:
+        longest = int(np.argmax(blocks))
+        blocks[longest] = -(-blocks[longest] // 2)
+    chunks = list(blocks)
+    while True:
+        # Growing by whole blocks along the axis that is covered least keeps chunks near the array's proportions.
+        growable = [axis for axis in range(single, len(shape)) if chunks[axis] < shape[axis]]
+        if not growable or 2 * np.prod(chunks) * itemsize > CHUNK_BYTES:
+            return tuple(chunks), tuple(blocks)
+        axis = min(growable, key=lambda axis: chunks[axis] / shape[axis])
+        chunks[axis] = min(2 * chunks[axis], shape[axis])
+
+
+def _compress(array: npt.NDArray[Any], chunks: tuple[int, ...] | None, blocks: tuple[int, ...] | None) -> bytes:
+    parameters = {"codec": blosc2.Codec.LZ4HC, "clevel": LEVEL, "nthreads": 1}
+    packed = blosc2.asarray(np.ascontiguousarray(array), chunks=chunks, blocks=blocks, cparams=parameters)
+    frame: bytes = packed.to_cframe()
+    return frame
+
+
+def _open(path: Path) -> Any:
+    # Windows cannot replace or remove a file that is mapped into memory.
+    mode = None if sys.platform == "win32" else "r"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run `autodiffseg plan-and-preprocess` again.")
+    try:
+        return blosc2.open(str(path), mode="r", mmap_mode=mode, dparams={"nthreads": 1})
+    except (RuntimeError, OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); remove the case's .json and preprocess again.") from error

@@ -1,0 +1,135 @@
+"""NAME_explained.md: rule by rule, what the planner saw and what it decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from autodiffseg.fingerprint import Fingerprint
+from autodiffseg.labels import LabelSpec
+from autodiffseg.plans import ConfigurationPlan
+
+from .left_right import paired_names
+from .planner import Planned, Reasons
+from .presets import Preset
+
+AXES = "zyx"
+
+
+def explain_plan(
+    planned: Planned, fingerprint: Fingerprint, *, channels: Sequence[str], spec: LabelSpec, preset: Preset
+) -> str:
+    """The explanation as Markdown."""
+    plan = planned.plan
+    lines = [
+        f"# Plan `{plan.name}` of {plan.dataset}",
+        "",
+        f"Preset `{plan.preset}`, {plan.iterations:,} updates for a full training. Sizes in voxels, spacings in mm.",
+        f"The plan is `{plan.name}.json`; edit it there, this page is only its explanation at the time of planning.",
+        "",
+        *_dataset(fingerprint, spec),
+        *_axes(planned, fingerprint),
+        *_intensities(planned, fingerprint, channels),
+        *_mirroring(planned, spec),
+    ]
+    for name, configuration in plan.configurations.items():
+        lines += _configuration(name, configuration, planned.reasons[name], preset)
+    if "3d_fullres" not in plan.configurations:
+        lines += ["## No `3d_fullres`", "", "The median case is one voxel thick: there is no depth to learn from.", ""]
+    return "\n".join(lines)
+
+
+def _dataset(fingerprint: Fingerprint, spec: LabelSpec) -> Iterator[str]:
+    shapes = np.array(fingerprint.shapes_after_crop)
+    yield "## What was seen"
+    yield ""
+    yield f"- {len(fingerprint.cases)} training cases, {len(fingerprint.intensities)} channel(s)."
+    yield (
+        f"- Shape after cropping to nonzero ({', '.join(AXES)}): median {_by(np.median(shapes, axis=0))}, "
+        f"smallest {_by(shapes.min(axis=0))}, largest {_by(shapes.max(axis=0))}."
+    )
+    yield f"- Spacing: median {_by(np.median(np.array(fingerprint.spacings), axis=0))}."
+    for name in spec.foreground:
+        share, present = fingerprint.class_frequencies[name], fingerprint.class_presence[name]
+        yield f"- `{name}`: {share:.3%} of the voxels on average, in {present} of {len(fingerprint.cases)} cases."
+    yield ""
+
+
+def _axes(planned: Planned, fingerprint: Fingerprint) -> Iterator[str]:
+    order = planned.plan.transpose
+    median = np.median(np.array(fingerprint.shapes_after_crop), axis=0)
+    yield "## Axes and target spacing"
+    yield ""
+    yield "- Target spacing: the median per axis; the 10th percentile for an axis more than three times as coarse and"
+    yield "  three times as short as the others."
+    thin = median[order[0]] == 1
+    reason = "the cases are one voxel thick along it" if thin else "no other has a larger target spacing"
+    yield f"- First axis: {AXES[order[0]]}, since {reason}. Order after reading: {_by(AXES[axis] for axis in order)}."
+    yield ""
+
+
+def _intensities(planned: Planned, fingerprint: Fingerprint, channels: Sequence[str]) -> Iterator[str]:
+    relative = fingerprint.median_relative_size_after_cropping
+    first = next(iter(planned.plan.configurations.values()))
+    yield "## Normalisation"
+    yield ""
+    yield f"- Cropping to nonzero leaves {relative:.0%} of a case; below 75 % the z-score is taken over nonzero voxels."
+    for name, scheme in zip(channels, first.normalisation, strict=True):
+        masked = " over the nonzero mask" if scheme.use_mask else ""
+        yield f"- Channel `{name}`: `{scheme.scheme}`{masked}, by its name in dataset.json."
+    yield ""
+
+
+def _mirroring(planned: Planned, spec: LabelSpec) -> Iterator[str]:
+    pairs = paired_names(spec.foreground)
+    yield "## Mirroring"
+    yield ""
+    if pairs:
+        names = "; ".join(f"`{left}` and `{right}`" for left, right in pairs)
+        yield f"- Classes come in left and right ({names}): the raw x axis is not mirrored."
+    else:
+        yield "- No class names that differ only in left and right: every axis is mirrored."
+    axes = "; ".join(f"`{name}` {list(item.mirror_axes)}" for name, item in planned.plan.configurations.items())
+    yield f"- Mirrored patch axes: {axes}."
+    yield ""
+
+
+def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset: Preset) -> Iterator[str]:
+    limits = preset.limits(plan.dimensions)
+    patch, batch, network = reasons.patch, reasons.batch, plan.network
+    yield f"## `{name}`"
+    yield ""
+    yield f"- Spacing {_by(plan.spacing)}; the median case there has {_by(plan.median_shape)}."
+    yield (
+        f"- Patch **{_by(plan.patch_size)}**: the first guess {_by(patch.first)} (isotropic in mm, no longer than the "
+        f"median case) was shortened {patch.shrunk} times and padded to what the depth divides."
+    )
+    bound = "" if limits.max_patch_voxels == float("inf") else f" and {limits.max_patch_voxels:,} voxels a patch"
+    yield (
+        f"- Memory: {patch.elements:,} elements of convolution outputs a sample; the budget is {limits.budget:,.0f} "
+        f"for {limits.budget_batch} samples{bound}."
+    )
+    yield (
+        f"- Batch **{plan.batch_size}**: memory would hold {batch.by_memory}, 5 % of the dataset are "
+        f"{batch.by_dataset}, the preset allows {limits.min_batch} to {limits.max_batch or 'any'}."
+    )
+    yield (
+        f"- **{len(network.features)} stages**, halving every axis that has 8 voxels left and is not twice as "
+        "coarse as the finest:"
+    )
+    yield ""
+    yield "| stage | features | kernel | stride |"
+    yield "|---|---|---|---|"
+    for stage, (features, kernel, stride) in enumerate(
+        zip(network.features, network.kernels, network.strides, strict=True)
+    ):
+        yield f"| {stage} | {features} | {_by(kernel)} | {_by(stride)} |"
+    yield ""
+    if preset.deep_supervision and not network.deep_supervision:
+        yield "Deep supervision is off: two stages have no coarser output with a weight."
+        yield ""
+
+
+def _by(values: Iterable[str | float]) -> str:
+    return " × ".join(value if isinstance(value, str) else f"{value:.5g}" for value in values)
