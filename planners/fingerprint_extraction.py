@@ -16,7 +16,7 @@ from autodiffseg.images import read_case, read_label
 from autodiffseg.labels import LabelSpec
 from autodiffseg.preprocessing.crop import box_slices, mask_box, nonzero_mask
 from autodiffseg.preprocessing.locations import class_voxels
-from autodiffseg.preprocessing.parallel import for_each_case
+from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
 
 SAMPLES_PER_CASE = 20_000
 SAMPLES = 20_000_000
@@ -58,7 +58,8 @@ def take_fingerprint(
         raise UserError(f"{dataset.folder} has no training cases; imagesTr and labelsTr are empty or missing.")
     samples = max(1, min(SAMPLES_PER_CASE, SAMPLES // len(dataset.cases)))
     jobs = {case: CaseJob(dataset.images(case), dataset.label(case), dataset.spec, samples) for case in dataset.cases}
-    facts = for_each_case(examine_case, jobs, processes=processes, on_case=on_case)
+    files = [path for job in jobs.values() for path in (*job.images, job.label)]
+    facts = for_each_case(examine_case, jobs, processes=useful_processes(files, processes), on_case=on_case)
     return combine(dataset, raw_hash, facts)
 
 

@@ -18,7 +18,9 @@ from autodiffseg.records import Record
 
 # A patch read decompresses every block it touches, so blocks are small (level-2 cache) and cubic.
 BLOCK_BYTES = 128 * 1024
-CHUNK_BYTES = 2 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
+# Against nnU-Net's LZ4HC it writes images in less than half the time, smaller, and reads a patch a third slower.
+CODEC = blosc2.Codec.ZSTD
 LEVEL = 5
 
 
@@ -80,12 +82,12 @@ class CaseStore:
             raise ValueError(f"case {case.properties.case} has no label; only training cases are stored")
         name = case.properties.case
         self._path(name, "json").unlink(missing_ok=True)
-        self._write_array(self._path(name, "image.b2nd"), case.image, dimensions)
-        self._write_array(self._path(name, "label.b2nd"), case.label, dimensions)
+        for ending, array in (("image.b2nd", case.image), ("label.b2nd", case.label)):
+            chunks, blocks = storage_shapes(array.shape, array.itemsize, dimensions)
+            _write_array(self._path(name, ending), array, chunks, blocks)
         rows = [np.insert(voxels, 0, index, axis=1) for index, voxels in sorted(case.locations.items())]
         table = np.concatenate([np.zeros((0, 4), np.int32), *rows]).astype(np.int32)  # (n, 4): class, z, y, x
-        with atomic_path(self._path(name, "locations.b2nd")) as temporary:
-            temporary.write_bytes(_compress(table, None, None))
+        _write_array(self._path(name, "locations.b2nd"), table, None, None)
         case.properties.save(self._path(name, "json"))
 
     def properties(self, case: str) -> CaseProperties:
@@ -128,39 +130,40 @@ class CaseStore:
     def _path(self, case: str, ending: str) -> Path:
         return self.folder / f"{case}.{ending}"
 
-    @staticmethod
-    def _write_array(path: Path, array: npt.NDArray[Any], dimensions: int) -> None:
-        chunks, blocks = storage_shapes(array.shape, array.itemsize, dimensions)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(_compress(array, chunks, blocks))
-
 
 def storage_shapes(shape: tuple[int, ...], itemsize: int, dimensions: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Chunk and block shapes of an array `(C, Z, Y, X)`.
 
-    Both halve their longest axis until they are small enough; channels are kept apart, in 2D slices too, since a
-    patch needs all channels but only one slice.
+    A patch read decompresses every block it touches, so blocks are near cubes; for 2D they are one slice thick. Chunks
+    hold many blocks, since each costs a seek and an entry in the index; channels are kept apart.
     """
-    single = 1 if dimensions == 3 else 2
-    blocks = [1] * single + list(shape[single:])
+    fixed = 1 if dimensions == 3 else 2  # leading axes along which a block is one voxel thick
+    blocks = [1] * fixed + list(shape[fixed:])
     while np.prod(blocks) * itemsize > BLOCK_BYTES:
         longest = int(np.argmax(blocks))
         blocks[longest] = -(-blocks[longest] // 2)
     chunks = list(blocks)
     while True:
-        # Growing by whole blocks along the axis that is covered least keeps chunks near the array's proportions.
-        growable = [axis for axis in range(single, len(shape)) if chunks[axis] < shape[axis]]
+        # Growing the axis that is covered least keeps chunks in the array's proportions.
+        growable = [axis for axis in range(1, len(shape)) if chunks[axis] < shape[axis]]
         if not growable or 2 * np.prod(chunks) * itemsize > CHUNK_BYTES:
             return tuple(chunks), tuple(blocks)
         axis = min(growable, key=lambda axis: chunks[axis] / shape[axis])
         chunks[axis] = min(2 * chunks[axis], shape[axis])
 
 
-def _compress(array: npt.NDArray[Any], chunks: tuple[int, ...] | None, blocks: tuple[int, ...] | None) -> bytes:
-    parameters = {"codec": blosc2.Codec.LZ4HC, "clevel": LEVEL, "nthreads": 1}
-    packed = blosc2.asarray(np.ascontiguousarray(array), chunks=chunks, blocks=blocks, cparams=parameters)
-    frame: bytes = packed.to_cframe()
-    return frame
+def _write_array(
+    path: Path, array: npt.NDArray[Any], chunks: tuple[int, ...] | None, blocks: tuple[int, ...] | None
+) -> None:
+    with atomic_path(path) as temporary:
+        blosc2.asarray(
+            np.ascontiguousarray(array),
+            chunks=chunks,
+            blocks=blocks,
+            cparams={"codec": CODEC, "clevel": LEVEL, "nthreads": 1},
+            urlpath=str(temporary),
+            mode="w",
+        )
 
 
 def _open(path: Path) -> Any:

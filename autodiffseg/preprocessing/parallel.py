@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 from autodiffseg.errors import UserError
@@ -14,7 +15,12 @@ from autodiffseg.errors import UserError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-FEW = 8  # so few jobs are done sooner than worker processes have started
+FEW_BYTES = 4e6  # compressed files of this size in all are done with sooner than worker processes have started
+
+
+def useful_processes(files: Iterable[Path], processes: int) -> int:
+    """`processes`, or 1 when there is too little to read for starting any."""
+    return processes if sum(path.stat().st_size for path in files if path.is_file()) > FEW_BYTES else 1
 
 
 def for_each_case(
@@ -49,7 +55,7 @@ def for_each_case(
         if on_case is not None:
             on_case()
 
-    if processes == 1 or len(jobs) <= FEW:
+    if processes == 1 or len(jobs) < 2:
         for case, job in jobs.items():
             collect(case, lambda job=job: work(job))  # type: ignore[misc]
     else:

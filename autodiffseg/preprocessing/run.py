@@ -11,7 +11,7 @@ from autodiffseg.images import read_case, read_label
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseStore
-from autodiffseg.preprocessing.parallel import for_each_case
+from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 
 
@@ -58,7 +58,8 @@ def preprocess_dataset(
         case: CaseJob(case, dataset.images(case), dataset.label(case), plan, configuration, dataset.spec, folder)
         for case in missing_cases(dataset, CaseStore(folder))
     }
-    for_each_case(_preprocess, jobs, processes=processes, on_case=on_case)
+    files = [path for job in jobs.values() for path in (*job.images, job.label)]
+    for_each_case(_preprocess, jobs, processes=useful_processes(files, processes), on_case=on_case)
     return len(jobs)
 
 
