@@ -1,0 +1,163 @@
+"""Export undoes preprocessing: what goes there comes back."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.geometry import Geometry
+from autodiffseg.inference.export import restore_label, restore_probabilities
+from autodiffseg.labels import LabelSpec
+from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.preprocessing.case_store import CaseProperties
+from autodiffseg.preprocessing.preprocessor import preprocess_case
+
+CLASSES = LabelSpec(labels={"background": 0, "a": 1, "b": 7})
+REGIONS = LabelSpec(labels={"background": 0, "whole": (1, 2), "core": (2,)}, regions_class_order=(1, 2))
+
+
+def plan(spacing: tuple[float, ...], transpose: tuple[int, int, int] = (0, 1, 2)) -> Plan:
+    ones = (1,) * len(spacing)
+    configuration = ConfigurationPlan(
+        dimensions=3 if len(spacing) == 3 else 2,
+        spacing=spacing,
+        median_shape=ones,
+        patch_size=ones,
+        batch_size=1,
+        batch_dice=False,
+        normalisation=(NormalisationPlan(scheme="zscore"),),
+        network=NetworkPlan(features=(1,), kernels=(ones,), strides=(ones,), encoder_blocks=(1,), decoder_blocks=()),
+        mirror_axes=(),
+    )
+    statistics = IntensityStatistics(mean=0, median=0, std=1, min=0, max=1, percentile_00_5=0, percentile_99_5=1)
+    return Plan(
+        name="test",
+        preset="cpu",
+        dataset="Dataset001_Test",
+        fingerprint_hash="",
+        transpose=transpose,
+        intensities=(statistics,),
+        configurations={"c": configuration},
+        iterations=1,
+    )
+
+
+def blobs(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Two balls (radius 10 and 8 mm) in an image that is zero near its border, so that it will be cropped unevenly."""
+    mm = np.stack(np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, spacing, strict=True)], indexing="ij"))
+    size = np.array(shape) * spacing
+    label = np.zeros(shape, dtype=np.int16)
+    for value, centre, radius in ((1, 0.45, 10.0), (7, 0.62, 8.0)):
+        label[((mm - (size * centre).reshape(3, 1, 1, 1)) ** 2).sum(0) < radius**2] = value
+    image = np.random.default_rng(0).uniform(1, 2, size=(1, *shape)).astype(np.float32)
+    image[:, :1], image[..., -4:], image[..., :3, :] = 0, 0, 0
+    return image, label
+
+
+def there_and_back(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], chosen: Plan
+) -> tuple[NDArray[np.int16], NDArray[np.uint8], CaseProperties]:
+    image, label = blobs(shape, spacing)
+    geometry = Geometry(shape=shape, spacing=spacing, origin=(0.0,) * 3, direction=(1.0, 0, 0, 0, 1, 0, 0, 0, 1))
+    case = preprocess_case(image, geometry, case="c", plan=chosen, configuration="c", spec=CLASSES, label=label)
+    assert case.label is not None
+    one_hot = np.stack([np.isin(case.label[0], members) for members in ((0, -1), (1,), (7,))]).astype(np.float32)
+    return label, restore_label(one_hot, case.properties, chosen, CLASSES), case.properties
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("transpose", list(itertools.permutations(range(3))))
+def test_without_resampling_the_label_comes_back_exactly(transpose: tuple[int, int, int]) -> None:
+    spacing = (1.0, 2.0, 0.5)
+    chosen = plan(tuple(spacing[axis] for axis in transpose), transpose)
+    label, restored, properties = there_and_back((30, 20, 70), spacing, chosen)
+    assert properties.crop != tuple((0, (30, 20, 70)[axis]) for axis in transpose)
+    assert restored.dtype == np.uint8
+    np.testing.assert_array_equal(restored, label)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "target", "transpose"),
+    [
+        ((41, 37, 52), (1.0, 1.0, 1.0), (0.8, 0.8, 0.8), (0, 1, 2)),
+        ((61, 51, 70), (0.8, 0.8, 0.8), (1.0, 0.9, 0.7), (2, 0, 1)),
+        ((15, 60, 70), (4.0, 0.7, 0.7), (4.0, 0.8, 0.8), (0, 1, 2)),
+        ((60, 15, 70), (0.7, 4.0, 0.7), (4.0, 0.6, 0.6), (1, 0, 2)),
+        ((33, 60, 70), (1.5, 0.7, 0.7), (0.6, 0.6), (0, 1, 2)),
+    ],
+)
+def test_with_resampling_a_smooth_label_comes_back_nearly(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    target: tuple[float, ...],
+    transpose: tuple[int, int, int],
+) -> None:
+    label, restored, properties = there_and_back(shape, spacing, plan(target, transpose))
+    assert properties.shape != tuple(high - low for low, high in properties.crop)
+    assert restored.shape == shape
+    for value in (1, 7):
+        assert dice(restored == value, label == value) > 0.98
+
+
+def properties(
+    crop: tuple[tuple[int, int], ...], shape: tuple[int, int, int], raw: tuple[int, int, int]
+) -> CaseProperties:
+    return CaseProperties.model_validate(
+        {
+            "case": "c",
+            "geometry": Geometry(shape=raw, spacing=(1, 1, 1), origin=(0,) * 3, direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)),
+            "crop": crop,
+            "spacing_before": (1.0, 1.0, 1.0),
+            "spacing": (1.0, 1.0, 1.0),
+            "shape": shape,
+            "class_voxels": {},
+        }
+    )
+
+
+@pytest.mark.parametrize("spec", [CLASSES, REGIONS])
+def test_streaming_over_channels_equals_decoding_them_together(spec: LabelSpec) -> None:
+    probabilities = (
+        np.random.default_rng(1).integers(0, 5, (spec.channels, 4, 5, 6)).astype(np.float32) / 4
+    )  # with ties
+    case = properties(((0, 4), (0, 5), (0, 6)), (4, 5, 6), (4, 5, 6))
+    restored = restore_label(probabilities, case, plan((1.0, 1.0, 1.0)), spec)
+    np.testing.assert_array_equal(restored, spec.decode(probabilities))
+    assert len(np.unique(restored)) == 3
+
+
+def test_outside_the_crop_is_background() -> None:
+    case = properties(((1, 3), (0, 2), (2, 4)), (2, 2, 2), (4, 2, 5))
+    sure = np.zeros((3, 2, 2, 2), dtype=np.float32)
+    sure[2] = 1
+    restored = restore_label(sure, case, plan((1.0, 1.0, 1.0)), CLASSES)
+    assert (restored[1:3, :, 2:4] == 7).all()
+    assert np.count_nonzero(restored) == 8
+
+
+def test_probabilities_go_where_the_label_goes() -> None:
+    chosen = plan((1.0, 1.0, 1.0), (1, 2, 0))
+    case = properties(((0, 2), (1, 4), (2, 4)), (2, 3, 2), (5, 2, 4))
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], (2, 3, 2)).astype(np.float32)
+    probabilities = np.ascontiguousarray(np.moveaxis(probabilities, -1, 0))
+    raw = restore_probabilities(probabilities, case, chosen, CLASSES)
+    assert raw.dtype == np.float16
+    assert raw.shape == (3, 5, 2, 4)
+    np.testing.assert_array_equal(CLASSES.decode(raw), restore_label(probabilities, case, chosen, CLASSES))
+    np.testing.assert_allclose(raw.sum(0), 1, atol=2e-3)
+    assert raw[:, 0, 0, 0].tolist() == [1, 0, 0]
+
+
+def test_outside_the_crop_no_region_is_present() -> None:
+    case = properties(((0, 1), (0, 1), (0, 1)), (1, 1, 1), (1, 1, 2))
+    raw = restore_probabilities(np.ones((2, 1, 1, 1), np.float32), case, plan((1.0, 1.0, 1.0)), REGIONS)
+    assert raw[:, 0, 0].tolist() == [[1, 0], [1, 0]]
