@@ -1,0 +1,1 @@
+"""How datasets come about: one converter a file, and the phantom."""
