@@ -46,3 +46,22 @@ def real_data() -> Path:
     if not folder:
         pytest.skip(f"needs the real datasets; set {REAL_DATA} to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def phantom_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw dataset of six training and two test cases of 24 x 32 x 24 voxels; tests must not change it."""
+    from autodiffseg.dataset_conversion.phantom import write_phantom
+
+    return write_phantom(tmp_path_factory.mktemp("raw"), cases=6, test_cases=2, shape=(24, 32, 24))
+
+
+@pytest.fixture(scope="session")
+def planned_phantom(phantom_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the phantom is planned (plan `cpu`) and preprocessed; tests that write copy it first."""
+    from autodiffseg.cli import run
+
+    workspace = tmp_path_factory.mktemp("workspace")
+    arguments = ["plan-and-preprocess", str(phantom_raw), "--preset", "cpu", "--num-processes", "1"]
+    assert run([*arguments, "--workspace", str(workspace)]) == 0
+    return workspace
