@@ -30,7 +30,7 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
         overwrite: the user wants the plan of now.
 
     Raises:
-        UserError: when an edited plan belongs to other raw data.
+        UserError: when the plan file was made for other raw data and may be edited.
     """
     if not path.is_file() or overwrite:
         return Choice(planned, True, "")
@@ -41,7 +41,7 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
         return Choice(planned, True, "The raw data have changed: the plan is made anew.")
     if existing.fingerprint_hash != planned.fingerprint_hash:
         raise UserError(
-            f"{path} was edited and belongs to other raw data than there are now; --overwrite plans anew, "
+            f"{path} was made for other raw data than there are now and may be edited; --overwrite plans anew, "
             "--name gives the new plan a name of its own."
         )
     return Choice(

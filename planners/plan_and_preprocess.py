@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +69,9 @@ def command(
         if configuration not in CONFIGURATIONS:
             raise UserError(registry.unknown("configuration", configuration, list(CONFIGURATIONS)))
     plan_name = name or preset
-    if not plan_name or not all(letter.isalnum() or letter in "-_." for letter in plan_name) or plan_name[0] == ".":
-        raise UserError(f"--name '{plan_name}' cannot be a file name; use letters, digits, '-' and '_'.")
+    # Two underscores part the names in a run's folder.
+    if not re.fullmatch(r"\w[\w.-]*", plan_name) or "__" in plan_name:
+        raise UserError(f"--name '{plan_name}' cannot name a plan; use letters, digits, '-' and single '_'.")
     place = Workspace(workspace)
     raw = place.raw_dataset(dataset)
     _prepare(raw, place, chosen, plan_name, configurations, num_processes or default_processes(), overwrite)

@@ -1,0 +1,67 @@
+"""The patch: first guess, shrinking, and that shrinking always ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodiffseg.planners.patch import first_patch, plan_patch
+from autodiffseg.planners.presets import CPU, DEFAULT, Limits
+
+
+def test_the_first_guess_is_isotropic_in_mm() -> None:
+    assert first_patch((1, 1, 1), (999, 999, 999)) == (256, 256, 256)
+    assert first_patch((2, 1), (9999, 9999)) == (1448, 2896)  # 2048 / √2 and 2048 · √2
+
+
+def test_the_first_guess_is_no_longer_than_the_median_case() -> None:
+    assert first_patch((1, 1, 1), (36, 300, 35.5)) == (36, 256, 35.5)
+
+
+def test_what_fits_is_not_shrunk() -> None:
+    found = plan_patch((1, 1, 1), (36, 50, 35), channels=3, preset=DEFAULT)
+    assert (found.topology.patch, found.shrunk) == ((40, 56, 40), 0)
+
+
+def test_one_step_more_would_not_fit() -> None:
+    found = plan_patch((1, 1, 1), (140, 171, 137), channels=4, preset=DEFAULT)
+    assert found.elements <= DEFAULT.three.budget
+    larger = plan_patch((1, 1, 1), found.topology.patch, channels=4, preset=replace(DEFAULT, three=_unbounded()))
+    assert larger.topology.patch == found.topology.patch
+    assert found.elements * (160 * 128 * 128) / 128**3 > DEFAULT.three.budget
+
+
+def _unbounded() -> Limits:
+    return replace(DEFAULT.three, budget=math.inf)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.floats(0.2, 10), min_size=3, max_size=3),
+    st.lists(st.integers(1, 400), min_size=3, max_size=3),
+    st.floats(1e3, 1e9),
+)
+def test_shrinking_ends_within_the_budget_or_at_a_handful_of_voxels(
+    spacing: list[float], shape: list[int], budget: float
+) -> None:
+    preset = replace(DEFAULT, three=replace(DEFAULT.three, budget=budget))
+    found = plan_patch(spacing, shape, channels=2, preset=preset)
+    assert found.elements <= budget or math.prod(found.topology.patch) == 1
+    assert len(found.network.features) == found.topology.stages
+
+
+@pytest.mark.parametrize("shape", [(400, 400, 400), (30, 600, 600), (1000, 40, 40)])
+def test_the_cpu_bound_on_voxels_is_used_up(shape: tuple[int, int, int]) -> None:
+    voxels = math.prod(plan_patch((1, 1, 1), shape, channels=2, preset=CPU).topology.patch)
+    assert 0.7 * CPU.three.max_patch_voxels <= voxels <= CPU.three.max_patch_voxels
+
+
+def test_the_axis_longest_against_the_case_is_shortened_first() -> None:
+    preset = replace(DEFAULT, three=replace(DEFAULT.three, max_patch_voxels=80 * 64 * 64 - 1))
+    # 65 is padded to 80 and so the longest against its case.
+    found = plan_patch((1, 1, 1), (64, 64, 65), channels=2, preset=preset)
+    assert found.topology.patch == (64, 64, 64)
