@@ -10,13 +10,17 @@ from autodiffseg.errors import UserError
 SHOWN = 30
 
 
-def check_prediction_inputs(folder: Path, ending: str, channels: int) -> dict[str, tuple[Path, ...]]:
+def check_prediction_inputs(
+    source: Path, ending: str, channels: int, *, unreadable: dict[str, str] | None = None
+) -> dict[str, tuple[Path, ...]]:
     """The cases `CASE_0000.ext` of a folder; only headers are read.
 
     Args:
-        folder: where the images lie.
+        source: where the images lie; or one file, for its case alone.
         ending: the file ending that the model was trained on, such as ".nii.gz".
         channels: the number of channels that the model wants.
+        unreadable: if given, cases with a file that cannot be read are put here (case -> why) instead of being
+            refused, so that the good ones can be predicted.
 
     Returns:
         Case -> files in channel order, sorted by case. A colour file may stand for several channels.
@@ -25,39 +29,53 @@ def check_prediction_inputs(folder: Path, ending: str, channels: int) -> dict[st
         UserError: when the folder is missing or has no case, or when files are misnamed, missing, unreadable or of
             different shape within a case; the text lists all of them, 30 at most.
     """
+    folder = source.parent if source.is_file() else source
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist or is no folder; name the folder that holds the images.")
     cases = group_case_files(folder, ending)
     strangers = unnumbered_files(folder, ending)
+    if source.is_file():
+        cases = {case: paths for case, paths in cases.items() if source.name in [path.name for path in paths]}
+        strangers = tuple(name for name in strangers if name == source.name)
     wrong = [f"{name}: its name has no channel number; call it CASE_0000{ending}" for name in strangers]
     if not cases and not wrong:
         raise UserError(f"{folder} holds no image called CASE_0000{ending}; the model was trained on {ending} files.")
-    for case, paths in cases.items():
-        fault = _fault(case, paths, ending, channels)
+    good = {}
+    for case, paths in sorted(cases.items()):
+        try:
+            fault = _fault(case, paths, ending, channels)
+        except UserError as error:
+            fault = str(error).rstrip(".")
+            if unreadable is not None:
+                unreadable[case] = fault
+                continue
         if fault:
             wrong.append(fault)
+        else:
+            good[case] = paths
     if wrong:
         lines = [f"{folder} has {len(wrong)} bad {'input' if len(wrong) == 1 else 'inputs'}; mend or remove:"]
         lines += [f"  {line}" for line in wrong[:SHOWN]]
         if len(wrong) > SHOWN:
             lines.append(f"  … and {len(wrong) - SHOWN} more")
         raise UserError("\n".join(lines))
-    return dict(sorted(cases.items()))
+    return good
 
 
 def _fault(case: str, paths: tuple[Path, ...], ending: str, channels: int) -> str | None:
-    """What is wrong with one case, or None."""
+    """What is wrong with one case, or None.
+
+    Raises:
+        UserError: when a file cannot be read.
+    """
     from autodiffseg.images import read_geometry, read_number_of_channels
 
     expected = tuple(f"{case}_{number:04d}{ending}" for number in range(len(paths)))
     missing = [name for name, path in zip(expected, paths, strict=True) if name != path.name]
     if missing:
         return f"{missing[0]} is missing"
-    try:
-        found = sum(read_number_of_channels(path) for path in paths)
-        shapes = [read_geometry(path).shape for path in paths]
-    except UserError as error:
-        return str(error).rstrip(".")
+    found = sum(read_number_of_channels(path) for path in paths)
+    shapes = [read_geometry(path).shape for path in paths]
     if found < channels and len(paths) == found:
         return f"{case}_{len(paths):04d}{ending} is missing: the model wants {channels} channels, the case has {found}"
     if found != channels:

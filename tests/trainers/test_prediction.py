@@ -1,0 +1,81 @@
+"""Stored cases become label files on the raw grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.geometry import Geometry
+from autodiffseg.images import read_label
+from autodiffseg.labels import LabelSpec
+from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.preprocessing.preprocessor import preprocess_case
+from autodiffseg.sampling import NoiseSource, Sampling
+from autodiffseg.trainers.prediction import choose_sampling, make_predictor, predict_preprocessed
+
+SPEC = LabelSpec(labels={"background": 0, "bright": 1})
+GRID = Geometry(shape=(1, 12, 15), spacing=(1.0, 0.5, 0.5), origin=(0.0, 2.0), direction=(1.0, 0.0, 0.0, 1.0))
+
+
+@pytest.fixture
+def plan() -> Plan:
+    configuration = ConfigurationPlan(
+        dimensions=2,
+        spacing=(0.5, 0.5),
+        median_shape=(12, 15),
+        patch_size=(8, 8),
+        batch_size=1,
+        batch_dice=False,
+        normalisation=(NormalisationPlan(scheme="none"),),
+        network=NetworkPlan(
+            features=(1,), kernels=((1, 1),), strides=((1, 1),), encoder_blocks=(1,), decoder_blocks=()
+        ),
+        mirror_axes=(1,),
+    )
+    statistics = IntensityStatistics(mean=0, median=0, std=1, min=0, max=1, percentile_00_5=0, percentile_99_5=1)
+    return Plan(
+        name="cpu",
+        preset="cpu",
+        dataset="Dataset001_Test",
+        fingerprint_hash="",
+        transpose=(0, 1, 2),
+        intensities=(statistics,),
+        configurations={"2d": configuration},
+        iterations=1,
+    )
+
+
+class Bright:
+    """Marks what is brighter than 5."""
+
+    def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
+        bright = (patch > 5).float()
+        yield torch.cat([1 - bright, bright], dim=1)
+
+
+def test_a_stored_2d_case_becomes_a_2d_label_file(plan: Plan, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).uniform(0, 10, (1, *GRID.shape)).astype(np.float32)
+    image[..., :3] = 0
+    label = (image[0] > 5).astype(np.int16)
+    store = CaseStore(tmp_path / "store")
+    store.write(preprocess_case(image, GRID, case="a", plan=plan, configuration="2d", spec=SPEC, label=label))
+    predictor = make_predictor([Bright()], plan, "2d", SPEC, device=torch.device("cpu"))
+    predict_preprocessed(predictor, store, "a", plan, SPEC, tmp_path / "out" / "a.mha")
+    written, geometry = read_label(tmp_path / "out" / "a.mha")
+    np.testing.assert_array_equal(written, label)
+    assert geometry == GRID
+
+
+def test_sampling_is_the_plans_where_nothing_is_asked_for(plan: Plan) -> None:
+    assert choose_sampling(plan) == Sampling(steps=5, sampler="ddpm")
+    assert choose_sampling(plan, steps=2, sampler="ddim") == Sampling(steps=2, sampler="ddim")
+    with pytest.raises(UserError, match="ddpm and ddim"):
+        choose_sampling(plan, sampler="euler")

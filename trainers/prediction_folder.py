@@ -1,0 +1,102 @@
+"""A folder of predictions: whether it can be made, and the record of how it came about."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from autodiffseg.atomic import write_text
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.errors import UserError
+from autodiffseg.records import Record
+from autodiffseg.sampling import Sampling
+
+RECORD = "predict.json"
+
+
+class PredictionRecord(Record):
+    """predict.json of a folder of predictions: how they came about."""
+
+    schema_version: int = 1
+    input: str
+    model: str
+    checkpoint: str
+    """last or best."""
+    checkpoints: dict[str, str]
+    """Fold -> hash of its checkpoint file."""
+    configuration: str
+    sampling: Sampling
+    seed: int
+    step_size: float
+    mirroring: bool
+    device: str
+    precision: str
+    versions: dict[str, str]
+
+    def same_predictions(self, other: PredictionRecord) -> bool:
+        """Whether both describe the same predictions, wherever and of whatever cases they were made."""
+        free = {"input", "model", "device", "precision", "versions"}
+        return self.model_dump(exclude=free) == other.model_dump(exclude=free)
+
+
+def parse_part(part: str) -> tuple[int, int]:
+    """`i/n` as (i, n).
+
+    Raises:
+        UserError: when it is anything else, or i is not below n.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", part)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise UserError(f"--part {part}: it is I/N with I from 0 to N-1, such as 0/4, 1/4, 2/4 and 3/4.")
+    return int(match[1]), int(match[2])
+
+
+def check_folders(source: Path, out: Path) -> None:
+    """Refuse an output folder that is the input folder, or no folder.
+
+    Raises:
+        UserError: also when the input does not exist.
+    """
+    if not source.exists():
+        raise UserError(f"{source} does not exist; -i names a folder of CASE_0000 files or one such file.")
+    folder = source.parent if source.is_file() else source
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder; -o names the folder for the predictions.")
+    if out.resolve() == folder.resolve():
+        raise UserError(f"{out} is the input folder; give the predictions a folder of their own with -o.")
+
+
+def prepare_output(out: Path, record: PredictionRecord, dataset: DatasetJson, *, go_on: bool) -> None:
+    """Make the output folder, with what `evaluate` and a later reader need to know.
+
+    Raises:
+        UserError: when it cannot be written to, or, with `go_on`, holds predictions that were made otherwise.
+    """
+    if go_on and (out / RECORD).is_file() and not PredictionRecord.load(out / RECORD).same_predictions(record):
+        raise UserError(
+            f"{out / RECORD} tells of predictions by another model or other options; choose another folder, "
+            "or leave out --continue to replace them."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(f"{out} cannot be written to: {os.strerror(error.errno or 0)}.") from error
+    # Without our own optional keys, which would be null: nnU-Net's tools take some that are there for meant.
+    write_text(out / "dataset.json", dataset.model_dump_json(indent=2, by_alias=True, exclude_defaults=True) + "\n")
+    record.save(out / RECORD)
+
+
+def select_cases(cases: Sequence[str], part: tuple[int, int]) -> list[str]:
+    """Every n-th case, beginning with the i-th: n machines share the work without talking."""
+    first, count = part
+    return list(cases)[first::count]
+
+
+def is_done(out: Path, case: str, ending: str, *, probabilities: bool) -> bool:
+    """Whether a case was predicted before, with its probabilities if they are wanted."""
+    return (out / f"{case}{ending}").is_file() and (not probabilities or (out / f"{case}.npz").is_file())
