@@ -107,3 +107,33 @@ def test_the_readme_shows_the_main_path_and_both_make_commands() -> None:
 )
 def test_the_check_sees_a_wrong_command_line(line: str) -> None:
     assert faults(line)
+
+
+def test_the_trainer_of_the_docs_trains(planned_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from autodiffseg.dataloading.batches import Batch
+    from autodiffseg.dataset import DatasetJson
+    from autodiffseg.workspace import Workspace
+
+    text = (ROOT / "docs" / "add_a_trainer.md").read_text(encoding="utf-8")
+    (tmp_path / "my_trainers.py").write_text(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trainer_class = registry.load(registry.TRAINERS, "my_trainers:MixedTrainer")
+
+    workspace = Workspace(planned_phantom)
+    plan = workspace.plan("Dataset900_Phantom", "cpu")
+    dataset = DatasetJson.load(workspace.dataset_json_path("Dataset900_Phantom"))
+    options = trainer_class.Options(label_share=1.0)
+    trainer = trainer_class(plan, "3d_fullres", dataset, options, device=torch.device("cpu"), precision="fp32")
+    image = torch.randn(2, 1, 16, 16, 16)
+    batch = Batch(image, (image[:, 0] > 0).to(torch.int16), ("a", "b"))
+    loss = trainer.loss(batch, torch.Generator().manual_seed(0))
+    loss.total.backward()
+    assert torch.isfinite(loss.total)
+
+    t = torch.zeros(2, dtype=torch.int64)  # at the first base step the mask is nearly the label
+    x0 = torch.sign(torch.randn(2, 3, 16, 16, 16))
+    seen, steps = trainer.noised_mask(image, x0, t, torch.Generator().manual_seed(0))
+    assert torch.equal(steps, t)
+    assert torch.equal(torch.sign(seen), x0)
