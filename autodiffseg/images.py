@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from autodiffseg.atomic import atomic_path
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
+from autodiffseg.nifti import is_whole
 
 
 def read_image(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
@@ -29,6 +30,8 @@ def read_image(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
     array = sitk.GetArrayFromImage(image)
     components = image.GetNumberOfComponentsPerPixel()
     array = array[None] if components == 1 else np.moveaxis(array, -1, 0)  # (C, Y, X) or (C, Z, Y, X)
+    if _is_grey_bmp(path):
+        array = array[:1]
     if image.GetDimension() == 2:
         array = array[:, None]  # (C, 1, Y, X)
     return array, geometry
@@ -50,7 +53,7 @@ def read_number_of_channels(path: Path) -> int:
     Raises:
         UserError: when the header cannot be read.
     """
-    return int(_read_header(path).GetNumberOfComponents())
+    return 1 if _is_grey_bmp(path) else int(_read_header(path).GetNumberOfComponents())
 
 
 def read_case(paths: Sequence[Path]) -> tuple[npt.NDArray[np.float32], Geometry]:
@@ -109,8 +112,7 @@ def write_image(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None
 
 
 def _read_header(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist.")
+    _require_whole(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -121,12 +123,31 @@ def _read_header(path: Path) -> Any:
 
 
 def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist.")
+    _require_whole(path)
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise UserError(f"{path} cannot be read as an image: {_reason(error)}") from error
+
+
+def _require_whole(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    if not is_whole(path):
+        raise UserError(f"{path} cannot be read as an image: it is cut off or damaged; copy it again.")
+
+
+def _is_grey_bmp(path: Path) -> bool:
+    """Whether a file is a BMP with a palette of greys, which SimpleITK reads as three equal colours."""
+    if path.suffix.lower() != ".bmp" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(54)
+        if len(head) < 54 or int.from_bytes(head[28:30], "little") != 8:  # bits per pixel
+            return False
+        file.seek(14 + int.from_bytes(head[14:18], "little"))  # the palette follows the two headers
+        palette = file.read(4 * (int.from_bytes(head[46:50], "little") or 256))  # blue, green, red, 0
+    return palette[0::4] == palette[1::4] == palette[2::4]
 
 
 def _make_geometry(

@@ -118,8 +118,9 @@ def _bytes(tasks: Sequence[CaseTask]) -> int:
 def _check_dimensions(images: dict[int, list[str]]) -> Iterator[Problem]:
     if len(images) < 2:
         return
+    total = sum(map(len, images.values()))
     rare = min(images, key=lambda dimensions: (len(images[dimensions]), dimensions))
     common = next(dimensions for dimensions in images if dimensions != rare)
     more = f" and {len(images[rare]) - 1} more" if len(images[rare]) > 1 else ""
-    what = f"{len(images[rare])} images are {rare}D, {len(images[common])} are {common}D"
+    what = f"this is {rare}D as {len(images[rare])} of {total} images are, others are {common}D"
     yield Problem(images[rare][0] + more, what, "a dataset is either 2D or 3D; store all images alike")

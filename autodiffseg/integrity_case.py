@@ -17,6 +17,7 @@ import numpy.typing as npt
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_image
+from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.problems import Problem
 
 SPACING_TOLERANCE = 1e-3  # relative
@@ -65,7 +66,7 @@ def check_case(task: CaseTask) -> CaseFindings:
             continue
         array, geometry = read
         components += len(array)
-        problems += [*_check_spacing(name, geometry), *_check_intensities(name, array)]
+        problems += [*_check_spacing(name, path, geometry), *_check_intensities(name, path, array)]
         if reference is None:
             reference = (name, geometry)
         else:
@@ -79,10 +80,10 @@ def check_case(task: CaseTask) -> CaseFindings:
         if read is None:
             continue
         array, geometry = read
-        problems += _check_spacing(name, geometry)
+        problems += _check_spacing(name, path, geometry)
         if reference is not None:
             problems += _check_match(name, geometry, *reference)
-        problems += _check_label(name, array, task)
+        problems += _check_label(name, path, array, task)
     if reference is None:
         return CaseFindings(tuple(problems))
     return CaseFindings(tuple(problems), reference[0], reference[1].dimensions)
@@ -104,19 +105,26 @@ def _read(path: Path, name: str, problems: list[Problem]) -> tuple[npt.NDArray[A
         return None
 
 
-def _check_spacing(name: str, geometry: Geometry) -> Iterator[Problem]:
-    if not all(np.isfinite(step) and step > 0 for step in geometry.spacing):
-        yield Problem(name, f"the spacing is {geometry.spacing} mm (z, y, x)", "write the true voxel size")
+def _check_spacing(name: str, path: Path, geometry: Geometry) -> Iterator[Problem]:
+    spacing = written_spacing(path) or geometry.spacing[::-1]
+    if not all(np.isfinite(step) and step > 0 for step in spacing):
+        shown = ", ".join(f"{step:.4g}" for step in spacing)
+        yield Problem(name, f"the voxel size is ({shown}) mm (x, y, z)", "write the true one into the file")
 
 
-def _check_intensities(name: str, array: npt.NDArray[Any]) -> Iterator[Problem]:
-    if np.issubdtype(array.dtype, np.floating):
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        if bad:
-            yield Problem(name, f"{bad} voxels are NaN or infinite", "replace them, for example by the background")
-            return
-    if array.min() == array.max():
+def _check_intensities(name: str, path: Path, array: npt.NDArray[Any]) -> Iterator[Problem]:
+    bad = _count_nonfinite(path, array)
+    if bad:
+        yield Problem(name, f"{bad} voxels are NaN or infinite", "replace them, for example by the background")
+    elif array.min() == array.max():
         yield Problem(name, "all voxels have the same value", "look whether the image is empty", fatal=False)
+
+
+def _count_nonfinite(path: Path, array: npt.NDArray[Any]) -> int:
+    if not np.issubdtype(array.dtype, np.floating):
+        return 0
+    # In NIfTI files the reader has already turned them into 0.
+    return count_nonfinite(path) or int(array.size - np.count_nonzero(np.isfinite(array)))
 
 
 def _check_match(name: str, geometry: Geometry, other: str, wanted: Geometry) -> Iterator[Problem]:
@@ -160,19 +168,19 @@ def _check_channels(task: CaseTask, components: int) -> Iterator[Problem]:
     if components != task.channels:
         yield Problem(
             first,
-            f"the case has {components} channels in {count} {'file' if count == 1 else 'files'}, "
+            f"wrong number of channels: {components} in {count} {'file' if count == 1 else 'files'}; "
             f"dataset.json declares {task.channels}",
             "add or remove files, or mend channel_names",
         )
 
 
-def _check_label(name: str, array: npt.NDArray[Any], task: CaseTask) -> Iterator[Problem]:
+def _check_label(name: str, path: Path, array: npt.NDArray[Any], task: CaseTask) -> Iterator[Problem]:
     if array.shape[0] != 1:
         yield Problem(name, f"it has {array.shape[0]} colour components", "convert colours to class numbers")
         return
     whole = np.issubdtype(array.dtype, np.integer)
     if not whole:
-        if not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):
+        if _count_nonfinite(path, array) or np.any(array != np.rint(array)):
             yield Problem(name, "it holds numbers that are not whole", "a label map holds class numbers")
             return
         yield Problem(name, "whole numbers are stored as floats", "nothing to do, they are accepted", fatal=False)
