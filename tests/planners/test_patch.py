@@ -65,3 +65,10 @@ def test_the_axis_longest_against_the_case_is_shortened_first() -> None:
     # 65 is padded to 80 and so the longest against its case.
     found = plan_patch((1, 1, 1), (64, 64, 65), channels=2, preset=preset)
     assert found.topology.patch == (64, 64, 64)
+
+
+def test_an_edge_that_needs_fewer_halvings_loses_only_what_they_need() -> None:
+    preset = replace(DEFAULT, three=replace(DEFAULT.three, max_patch_voxels=128**3 - 1))
+    # 96 can be halved four times, not five, so 112 is possible too.
+    found = plan_patch((1, 1, 1), (128, 128, 128), channels=2, preset=preset)
+    assert found.topology.patch == (128, 128, 112)

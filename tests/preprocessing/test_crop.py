@@ -46,3 +46,15 @@ def test_a_single_voxel_is_a_box_of_one() -> None:
     mask = np.zeros((1, 6, 7), dtype=bool)
     mask[0, 5, 6] = True
     assert mask_box(mask) == ((0, 1), (5, 6), (6, 7))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("side", [0, -1])
+def test_a_bay_that_opens_to_any_side_is_no_hole(axis: int, side: int) -> None:
+    mask = np.ones((5, 5, 5), dtype=bool)
+    mask[2, 2, 2] = False
+    bay = mask.copy()
+    np.moveaxis(bay, axis, 0)[2:, 2, 2] = False
+    bay = bay if side == -1 else np.flip(bay, axis)
+    np.testing.assert_array_equal(nonzero_mask(bay[None]), bay)
+    assert nonzero_mask(mask[None]).all()

@@ -88,3 +88,10 @@ def test_a_case_with_other_channels_than_the_plan_is_refused() -> None:
             schemes=[NormalisationPlan(scheme="none")],
             intensities=[CT],
         )
+
+
+def test_zscore_without_mask_takes_every_voxel() -> None:
+    image = np.array([1, 3, 5, 7], dtype=np.float32).reshape(1, 1, 1, 4)
+    mask = np.array([True, True, False, False]).reshape(1, 1, 4)
+    result = normalise(image, mask, schemes=[NormalisationPlan(scheme="zscore")], intensities=[CT])
+    np.testing.assert_allclose(result.ravel(), np.array([-3, -1, 1, 3]) / np.sqrt(5), rtol=1e-6)

@@ -203,3 +203,20 @@ def test_the_input_is_left_alone() -> None:
     )
     np.testing.assert_array_equal(raw, before[0])
     np.testing.assert_array_equal(label, before[1])
+
+
+def test_labelled_voxels_stay_where_the_image_is_empty() -> None:
+    image, label = body()
+    label[1, 2, 3] = 2
+    found = run(image, make_plan(), label)
+    assert found.label is not None
+    assert found.label[0, 0, 0, 0] == 2
+
+
+def test_thick_slices_are_resampled_one_by_one() -> None:
+    image = np.ones((1, 3, 8, 8)) * np.array([1, 5, 9])[:, None, None]
+    label = (image[0] == 5).astype(np.int16)
+    found = run(image, make_plan((2, 0.5, 0.5)), label, spacing=(4, 1, 1))
+    np.testing.assert_allclose(found.image[0, :, 3, 3], [1, 1, 5, 5, 9, 9], atol=1e-5)
+    assert found.label is not None
+    assert found.label[0, :, 3, 3].tolist() == [0, 0, 1, 1, 0, 0]
