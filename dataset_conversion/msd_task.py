@@ -112,12 +112,10 @@ def require_files(paths: Sequence[Path], source: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack without `._` files; the "data" filter refuses members that would leave the folder."""
+    """Unpack; the "data" filter refuses members that would leave the folder."""
     try:
         with tarfile.open(archive) as tar:
-            for member in tar:
-                if not Path(member.name).name.startswith("._"):
-                    tar.extract(member, folder, filter="data")
+            tar.extractall(folder, filter="data")
     except tarfile.FilterError as error:
         raise UserError(f"{archive} is not safe to unpack: {error}.") from error
     except (tarfile.TarError, OSError, EOFError) as error:

@@ -356,6 +356,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         assert part in text
 
 
+def test_every_case_is_counted(tmp_path: Path) -> None:
+    seen: list[None] = []
+    check_dataset(RawDataset(make(tmp_path)), processes=1, on_case=lambda: seen.append(None))
+    assert len(seen) == 3
+
+
 @pytest.mark.slow
 def test_worker_processes_find_the_same_and_every_case_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

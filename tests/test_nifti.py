@@ -44,6 +44,13 @@ def test_nonfinite_voxels_are_counted(tmp_path: Path, ending: str, dtype: type) 
     assert count_nonfinite(save(path, array)) == 3
 
 
+def test_bytes_after_the_voxels_do_not_count(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.nii", np.ones(SHAPE, np.float32))
+    path.write_bytes(path.read_bytes() + np.full(9, np.nan, np.float32).tobytes())
+    assert count_nonfinite(path) == 0
+    assert is_whole(path)
+
+
 def test_integers_and_other_formats_have_none(tmp_path: Path) -> None:
     assert count_nonfinite(save(tmp_path / "x.nii.gz", np.ones(SHAPE, np.int16))) == 0
     assert count_nonfinite(save(tmp_path / "x.mha", np.full(SHAPE, np.nan))) == 0

@@ -70,8 +70,9 @@ def test_a_colour_image_stands_for_three_channels(tmp_path: Path) -> None:
     colours = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(tmp_path / "a_0000.png"))
     assert list(check_prediction_inputs(tmp_path, ".png", 3)) == ["a"]
-    with pytest.raises(UserError, match="a has 3 channels, the model wants 1"):
-        check_prediction_inputs(tmp_path, ".png", 1)
+    for wanted in (1, 4):
+        with pytest.raises(UserError, match=f"a has 3 channels, the model wants {wanted}"):
+            check_prediction_inputs(tmp_path, ".png", wanted)
 
 
 def test_the_list_is_cut_at_thirty(tmp_path: Path) -> None:
