@@ -1,7 +1,7 @@
 """What SimpleITK keeps quiet about NIfTI files: cut-off files, NaN and impossible voxel sizes.
 
-Its reader fills a truncated file with whatever memory held or zeros, turns NaN and infinity into 0, and voxel sizes
-of 0 or NaN into 1 mm, all without a word. So the bytes are looked at here. Layout: nifti1.h and nifti2.h (NITRC).
+Its reader takes a truncated file without complaint, turns NaN and infinity into 0, and voxel sizes of 0 or NaN into
+1 mm (seen with SimpleITK 2.5). So the bytes are looked at here. Layout: nifti1.h and nifti2.h (NITRC).
 """
 
 from __future__ import annotations
