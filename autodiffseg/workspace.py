@@ -69,6 +69,13 @@ class Workspace:
             )
         return Plan.load(path)
 
+    def choose_plan(self, dataset: str, name: str | None) -> str:
+        """The plan called `name`, else the dataset's only one, else `default`."""
+        if name is not None:
+            return name
+        plans = [path.stem for path in self.plan_path(dataset, "any").parent.glob("*.json")]
+        return plans[0] if len(plans) == 1 else "default"
+
     def raw_dataset(self, dataset: str) -> RawDataset:
         """A raw dataset named by path, by number (4, 004) or by name (Dataset004_Hippocampus, Hippocampus).
 

@@ -1,0 +1,1 @@
+"""How a network learns: one loop, and trainers that override only what makes them different."""

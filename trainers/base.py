@@ -1,0 +1,107 @@
+"""Trainer: what every way of training shares. A trainer answers: what does the network see, and what is the loss?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from autodiffseg.dataloading.batches import Batch
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.losses.segmentation import Loss, probabilities_of, segmentation_loss
+from autodiffseg.networks.unet import UNet
+from autodiffseg.plans import Plan
+from autodiffseg.sampling import NoiseSource, Sampling
+
+from .options import TrainerOptions
+from .precision import Precision, autocast
+
+
+class Trainer(ABC):
+    """One network, its loss and its prediction for one configuration of a plan.
+
+    The loop, data, checkpoints, validation and logging are given; a subclass overrides `build_network`, `loss` and
+    `predict_steps`, or less. Everything random in `loss` is drawn from the generator it is given, so that update n of
+    a run is the same whether or not the run was interrupted before.
+    """
+
+    Options: ClassVar[type[TrainerOptions]] = TrainerOptions
+
+    def __init__(
+        self,
+        plan: Plan,
+        configuration: str,
+        dataset: DatasetJson,
+        options: TrainerOptions,
+        *,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        """Build the network of one configuration, with random weights, on `device`.
+
+        Raises:
+            UserError: when the plan has no such configuration.
+        """
+        self.plan = plan
+        self.configuration_name = configuration
+        self.configuration = plan.configuration(configuration)
+        self.dataset = dataset
+        self.spec = dataset.spec
+        self.options = options
+        self.device = device
+        self.precision: Precision = precision
+        self.network = self.build_network().to(device)
+        if device.type == "cpu":
+            # A tenth faster per update on a CPU; on CUDA it makes instance norm slower.
+            layout = torch.channels_last_3d if self.configuration.dimensions == 3 else torch.channels_last
+            self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
+
+    @abstractmethod
+    def build_network(self) -> UNet:
+        """The network, on the CPU, with random weights."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
+        """The loss of one batch that lies on `device`, with gradient; `rng` is on the same device."""
+
+    @abstractmethod
+    def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
+        """Probabilities `(B, K, *patch)` float32 after every sampling step; the last is the answer.
+
+        Args:
+            patch: `(B, C, *patch)` float32 on `device`.
+            noise: standard normal noise of these patches.
+            sampling: steps and sampler.
+        """
+
+    @property
+    def image_channels(self) -> int:
+        """C, channels of an image."""
+        return len(self.configuration.normalisation)
+
+    def logits(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor | list[Tensor]:
+        """One network call in the run's precision, in an autocast context of its own."""
+        with autocast(self.device, self.precision):
+            result: Tensor | list[Tensor] = self.network(image, mask, level)
+        return result
+
+    def probabilities(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor:
+        """The finest probabilities `(B, K, *patch)` of one network call, float32."""
+        with autocast(self.device, self.precision):
+            logits = self.network.denoise(self.network.encode(image), mask, level)
+        return probabilities_of(logits, regions=self.spec.has_regions)
+
+    def segmentation_loss(self, logits: Tensor | list[Tensor], target: Tensor, known: Tensor) -> Loss:
+        """Dice and cross-entropy with the run's weights; see `autodiffseg.losses.segmentation`."""
+        return segmentation_loss(
+            logits,
+            target,
+            known,
+            regions=self.spec.has_regions,
+            batch_dice=self.configuration.batch_dice,
+            dice_weight=self.options.dice_weight,
+            cross_entropy_weight=self.options.cross_entropy_weight,
+        )

@@ -1,0 +1,123 @@
+"""Checkpoints: everything that prediction and resuming need, in one file that is read with weights_only=True."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autodiffseg import registry
+from autodiffseg.atomic import atomic_path
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.errors import UserError
+from autodiffseg.plans import Plan
+
+from .base import Trainer
+from .precision import choose_precision
+
+FORMAT = 1
+LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
+
+
+def trainer_class(name: str) -> type[Trainer]:
+    """The trainer called `name`, or `package.module:Class`.
+
+    Raises:
+        UserError: when there is none, or it is no Trainer.
+    """
+    found = registry.load(registry.TRAINERS, name)
+    if not (isinstance(found, type) and issubclass(found, Trainer)):
+        raise UserError(f"'{name}' is no subclass of autodiffseg.trainers.base.Trainer.")
+    return found
+
+
+def save_checkpoint(path: Path, trainer: Trainer, name: str, **state: Any) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        path: of the file.
+        trainer: whose network is saved.
+        name: by which the trainer is found again.
+        state: what resuming needs besides: numbers, strings, and dictionaries of tensors.
+    """
+    content = {
+        "format": FORMAT,
+        "trainer": name,
+        "plan": trainer.plan.model_dump_json(),
+        "configuration": trainer.configuration_name,
+        "dataset": trainer.dataset.model_dump_json(by_alias=True),
+        "options": trainer.options.model_dump_json(),
+        "network": trainer.network.state_dict(),
+        **state,
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """The content of a checkpoint, its tensors on `device`. Nothing in it is executed.
+
+    Raises:
+        UserError: when the file is missing or is no checkpoint of ours.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # a damaged file can make the reader raise nearly anything
+        raise UserError(f"{path} is no readable checkpoint ({str(error).splitlines()[0]:.120}).") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is no checkpoint of autodiffseg in format {FORMAT}.")
+    return content
+
+
+def load_trainer(path: Path, device: torch.device, precision: str = "auto") -> Trainer:
+    """The trainer of a checkpoint, with its weights, ready to predict.
+
+    Raises:
+        UserError: when the file is no checkpoint, or its trainer is not installed.
+    """
+    content = read_checkpoint(path, device)
+    cls = trainer_class(content["trainer"])
+    trainer = cls(
+        Plan.parse(content["plan"], source=f"{path}, plan"),
+        content["configuration"],
+        DatasetJson.parse(content["dataset"], source=f"{path}, dataset"),
+        cls.Options.parse(content["options"], source=f"{path}, options"),
+        device=device,
+        precision=choose_precision(precision, device),
+    )
+    load_weights(trainer, content["network"], source=path)
+    trainer.network.eval()
+    return trainer
+
+
+def load_weights(trainer: Trainer, weights: dict[str, torch.Tensor], *, source: Path) -> None:
+    """Copy all weights into the trainer's network.
+
+    Raises:
+        UserError: when names or shapes differ.
+    """
+    try:
+        trainer.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{source} does not fit this network: {str(error).splitlines()[-1].strip()}") from error
+
+
+def initialise_from(trainer: Trainer, path: Path) -> tuple[int, int]:
+    """Copy those weights of another checkpoint that have the same name and shape.
+
+    Returns:
+        How many of the network's tensors were taken over, and how many it has.
+
+    Raises:
+        UserError: when nothing fits.
+    """
+    weights = read_checkpoint(path, trainer.device)["network"]
+    own = trainer.network.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise UserError(f"--init-from {path}: no weight of it fits this network.")
+    trainer.network.load_state_dict(fitting, strict=False)
+    return len(fitting), len(own)

@@ -1,0 +1,101 @@
+"""diffusion: standard diffusion training, on the label with noise (the recycling paper's "Diff.").
+
+| symbol | here |
+|---|---|
+| x_0, x_t | `x0`, `x_t` |
+| ᾱ_t | `alpha_bar[t]` |
+| t | `t`, index of a base step |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from autodiffseg.dataloading.batches import Batch
+from autodiffseg.diffusion.process import network_view, noised, x0_of
+from autodiffseg.diffusion.respacing import respaced_steps
+from autodiffseg.diffusion.samplers import sample
+from autodiffseg.diffusion.schedule import alpha_bar, level
+from autodiffseg.losses.segmentation import Loss
+from autodiffseg.networks.unet import LevelConditioning, UNet
+from autodiffseg.sampling import NoiseSource, Sampling
+
+from .base import Trainer
+from .options import TrainerOptions
+
+
+class DiffusionOptions(TrainerOptions):
+    """What all diffusion trainers add."""
+
+    level_conditioning: LevelConditioning = "film"
+    """`none` hides the noise level from the network, as the released reference does by mistake."""
+
+
+class DiffusionTrainer(Trainer):
+    """The network sees the image and a noised mask, and predicts the clean mask (x0) as logits.
+
+    In training the noised mask is the label with noise. At low noise it gives the label away, which is what the other
+    trainers of this family avoid: they override `noised_mask` alone.
+    """
+
+    Options: ClassVar[type[TrainerOptions]] = DiffusionOptions
+
+    def build_network(self) -> UNet:
+        """A U-Net with one mask channel per class or region, told the noise level."""
+        return UNet(
+            self.configuration.network,
+            image_channels=self.image_channels,
+            classes=self.spec.channels,
+            mask_channels=self.spec.channels,
+            level_conditioning=cast(DiffusionOptions, self.options).level_conditioning,
+        )
+
+    @cached_property
+    def alpha_bar(self) -> Tensor:
+        """ᾱ of every base step, `(T,)` float64, on the device."""
+        return alpha_bar(self.plan.diffusion).to(self.device)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
+        """Segmentation loss of the prediction of x0 from the image and a noised mask."""
+        target, known = self.spec.one_hot(batch.label)
+        t = torch.randint(len(self.alpha_bar), (len(target),), generator=rng, device=self.device)
+        x_t, t = self.noised_mask(batch.image, x0_of(target) * known, t, rng)
+        return self.segmentation_loss(self.logits(batch.image, *self.mask_input(x_t, self.alpha_bar[t])), target, known)
+
+    def noised_mask(self, image: Tensor, x0: Tensor, t: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The noised mask that a batch is trained on, and its steps.
+
+        Args:
+            image: `(B, C, *patch)`.
+            x0: the label in {-1, 1}, 0 where unknown, `(B, K, *patch)`.
+            t: a base step for each sample, `(B,)`.
+            rng: where noise comes from.
+
+        Returns:
+            x_t `(B, K, *patch)`, and `(B,)` the steps that it has the noise of.
+        """
+        return noised(x0, self.alpha_bar[t], self.standard_normal(x0.shape, rng)), t
+
+    def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
+        """The sampler, from pure noise to the mask."""
+        visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.plan.diffusion.respacing)
+
+        def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
+            levels = torch.full((len(x_t),), alpha_bar_t, dtype=torch.float64, device=self.device)
+            return self.probabilities(patch, *self.mask_input(x_t, levels))
+
+        yield from sample(denoise, self.alpha_bar.cpu()[visited], noise, sampling, channels=self.spec.channels)
+
+    def mask_input(self, x_t: Tensor, alpha_bar_t: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the network is given of x_t: the mask in [0, 1] and, if it is conditioned on it, the noise level."""
+        conditioned = self.network.embedding is not None
+        return network_view(x_t), level(alpha_bar_t).float() if conditioned else None
+
+    def standard_normal(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
+        """Noise on the device, float32."""
+        return torch.randn(shape, generator=rng, device=self.device)

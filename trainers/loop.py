@@ -1,0 +1,193 @@
+"""The training loop: batches in, checkpoints and a logbook out. The same for every trainer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autodiffseg.dataloading.batches import Batch, BatchSource, batch_stream
+from autodiffseg.errors import UserError
+from autodiffseg.losses.segmentation import Loss
+from autodiffseg.runs import RECORD, RunRecord
+
+from .base import Trainer
+from .checkpoints import BEST, LAST, load_weights, read_checkpoint, save_checkpoint
+from .interruption import interruption
+from .logbook import Logbook
+from .optimisation import learning_rate, make_optimiser
+from .patch_validation import patch_dice
+from .prediction import choose_sampling
+from .randomness import generator
+
+LOG_EVERY = 50
+"""Updates between two rows of the logbook."""
+
+OnUpdate = Callable[[int, dict[str, float]], None]
+
+
+class Loop:
+    """Trains one fold of one run, from the start or from its last checkpoint."""
+
+    def __init__(
+        self, trainer: Trainer, record: RunRecord, folder: Path, training: BatchSource, validation: BatchSource
+    ) -> None:
+        """Prepare to train.
+
+        Args:
+            trainer: with the network that is trained.
+            record: what is to be done; its copy in `folder` is kept up to date.
+            folder: of the fold.
+            training: batches to learn from.
+            validation: batches to look at, unaugmented.
+        """
+        self.trainer, self.record, self.folder = trainer, record, folder
+        self.training, self.validation = training, validation
+        self.optimiser = make_optimiser(trainer.network, trainer.options)
+        self.scaler = torch.amp.GradScaler(trainer.device.type, enabled=trainer.precision == "fp16")
+        self.update = 0
+        self.best = -math.inf
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint of the folder.
+
+        Raises:
+            UserError: when it is missing, damaged or of another network.
+        """
+        path = self.folder / LAST
+        content = read_checkpoint(path, self.trainer.device)
+        load_weights(self.trainer, content["network"], source=path)
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.scaler.load_state_dict(content["scaler"])
+        self.update = content["update"]
+        self.best = content["best"]
+        self.record = self.record.model_copy(update={"training_seconds": content["training_seconds"]})
+
+    def run(self, *, workers: int, on_update: OnUpdate) -> RunRecord:
+        """Train to the last update; `on_update` is told each number of updates done and the newest row.
+
+        Raises:
+            UserError: when the loss is not finite.
+            KeyboardInterrupt: after a checkpoint, when the user asked to stop.
+        """
+        began = time.perf_counter() - self.record.training_seconds
+        logbook = Logbook(self.folder, resume_at=self.update)
+        options, iterations = self.trainer.options, self.record.iterations
+        self.trainer.network.train()
+        tally = _Tally()
+        row: dict[str, float] = {}
+        with (
+            interruption() as stop_asked,
+            batch_stream(self.training, start=self.update, stop=iterations, workers=workers) as batches,
+        ):
+            for batch in _timed(batches, tally):
+                tally.add(*self.step(batch))
+                self.update += 1
+                if self.update % LOG_EVERY == 0 or self.update == iterations:
+                    row = self._look(tally, batch)
+                    logbook.add(row)
+                    tally.clear()
+                if self.update % options.checkpoint_every == 0 or self.update == iterations or stop_asked():
+                    self.record = self.record.model_copy(update={"training_seconds": time.perf_counter() - began})
+                    self._save(LAST)
+                on_update(self.update, row)
+                if stop_asked() and self.update < iterations:
+                    raise KeyboardInterrupt
+        return self.record
+
+    def step(self, batch: Batch) -> tuple[Loss, torch.Tensor]:
+        """One update of the weights; the loss and the norm of the gradient before clipping."""
+        trainer, options = self.trainer, self.trainer.options
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.update, self.record.iterations, options)
+        moved = batch._replace(
+            image=batch.image.to(trainer.device, non_blocking=True),
+            label=batch.label.to(trainer.device, non_blocking=True),
+        )
+        loss = trainer.loss(moved, generator(trainer.device, self.record.seed, self.update))
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(trainer.network.parameters(), options.gradient_clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return loss, norm
+
+    def _look(self, tally: _Tally, batch: Batch) -> dict[str, float]:
+        options, iterations = self.trainer.options, self.record.iterations
+        row = {
+            "update": float(self.update),
+            **tally.means(),
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "validation_patch_dice": math.nan,
+        }
+        if not math.isfinite(row["loss"]):
+            raise UserError(
+                f"The loss is not finite at update {self.update} (cases {', '.join(batch.cases)}). The last checkpoint "
+                "is kept; try --set learning_rate=… smaller, or --precision fp32."
+            )
+        if self.update % options.validate_every == 0 or self.update == iterations:
+            sampling = choose_sampling(self.trainer.plan)
+            dice = patch_dice(self.trainer, self.validation, sampling, batches=options.validation_batches)
+            row["validation_patch_dice"] = dice
+            if dice > self.best:
+                self.best = dice
+                self._save(BEST)
+        return row
+
+    def _save(self, name: str) -> None:
+        self.record = self.record.model_copy(
+            update={"iterations_done": self.update, "finished": self.update >= self.record.iterations}
+        )
+        state: dict[str, Any] = {}
+        if name == LAST:
+            state = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict(), "best": self.best}
+            state["training_seconds"] = self.record.training_seconds
+        save_checkpoint(self.folder / name, self.trainer, self.record.trainer, update=self.update, **state)
+        if name == LAST:
+            self.record.save(self.folder / RECORD)
+
+
+class _Tally:
+    """Sums over the updates since the last row; they stay on the device until the row is made."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, torch.Tensor] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        self.sums.clear()
+        self.began = time.perf_counter()
+        self.waited = 0.0
+        self.count = 0
+
+    def add(self, loss: Loss, norm: torch.Tensor) -> None:
+        values = {
+            "loss": loss.total.detach(),
+            "dice_loss": loss.parts["dice"],
+            "cross_entropy": loss.parts["cross_entropy"],
+            "gradient_norm": norm.detach(),
+        }
+        self.count += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def means(self) -> dict[str, float]:
+        row = {name: float(value) / self.count for name, value in self.sums.items()}
+        seconds = time.perf_counter() - self.began
+        return {**row, "updates_per_second": self.count / seconds, "data_wait_share": self.waited / seconds}
+
+
+def _timed(batches: Iterator[Batch], tally: _Tally) -> Iterator[Batch]:
+    """The batches, with the time spent waiting for them added up."""
+    while True:
+        began = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        tally.waited += time.perf_counter() - began
+        yield batch

@@ -1,0 +1,65 @@
+"""Options of a trainer: every number that can be set with `--set name=value`, and how such settings are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+
+from autodiffseg import registry
+from autodiffseg.errors import UserError
+from autodiffseg.records import Record
+
+Options = TypeVar("Options", bound="TrainerOptions")
+
+
+class TrainerOptions(Record):
+    """What all trainers have in common: optimisation, loss, and how often the loop looks up.
+
+    The defaults are one for all trainers, so that a comparison compares trainers (docs/methods.md says how they were
+    chosen).
+    """
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Peak of the schedule, AdamW's step."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """AdamW's decoupled decay."""
+    warmup: int = Field(default=100, ge=0)
+    """Updates over which the learning rate rises from zero; then it falls to zero along a cosine."""
+    gradient_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; longer ones are scaled down to it."""
+    dice_weight: float = Field(default=1.0, ge=0)
+    """Of the Dice loss."""
+    cross_entropy_weight: float = Field(default=1.0, ge=0)
+    """Of the cross-entropy."""
+    augment: bool = True
+    """Whether training patches are augmented."""
+    validate_every: int = Field(default=500, ge=1)
+    """Updates between two looks at validation patches; `best` is chosen by them."""
+    validation_batches: int = Field(default=4, ge=1)
+    """Batches of validation patches at each look: always the same ones."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Updates between two checkpoints."""
+
+
+def read_settings(options: type[Options], settings: Sequence[str]) -> Options:
+    """Options from settings like `learning_rate=0.001`; what is not set keeps its default.
+
+    Raises:
+        UserError: for a setting without `=`, an unknown name (with the nearest known one) or a wrong value.
+    """
+    values: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: write name=value.")
+        if name not in options.model_fields:
+            raise UserError("--set: " + registry.unknown("option", name, list(options.model_fields)))
+        values[name] = value
+    try:
+        return options.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UserError(f"--set {name}={values[name]}: {first['msg']}.") from error

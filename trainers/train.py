@@ -1,0 +1,111 @@
+"""The command train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
+
+console = Console(highlight=False)
+
+
+def command(
+    dataset: DatasetArgument,
+    configuration: Annotated[str, typer.Argument(help="2d, 3d_fullres, … as planned.")],
+    fold: Annotated[str, typer.Argument(help="0 to 4, or 'all' to train on every case.")],
+    trainer: Annotated[
+        str, typer.Option(help="supervised, diffusion, recycling, or package.module:Class of your own.")
+    ] = "recycling",
+    plan: PlanOption = None,
+    tag: Annotated[str, typer.Option(help="Tells runs apart that are otherwise alike.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise; other than 0 it joins the tag.")] = 0,
+    go_on: Annotated[bool, typer.Option("--continue", help="Go on from the last checkpoint, if there is one.")] = False,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Start from the weights of this checkpoint, as far as they fit.")
+    ] = None,
+    device: DeviceOption = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32, bf16 or fp16. auto: the fastest that the device does well.")
+    ] = "auto",
+    iterations: Annotated[int | None, typer.Option(min=1, help="Network updates. Default: the plan's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the trainer; may be repeated."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--num-workers", min=0, help="Data loading processes. They do not change the result.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train one fold, then predict and score its validation cases.
+
+    Ctrl-C stops after the current update and saves; --continue goes on from there, and the result is the same as
+    without the interruption. The fold's folder gets run.json, checkpoints, progress.csv, progress.png and validation/.
+
+    Examples:
+
+      autodiffseg train Hippocampus 3d_fullres 0
+
+      autodiffseg train 4 3d_fullres 0 --trainer supervised --plan cpu
+
+      autodiffseg train 4 2d all --trainer diffusion --seed 1 --set learning_rate=0.001 --iterations 10000
+    """
+    from autodiffseg.workspace import Workspace
+
+    from .precision import choose_device
+    from .run_setup import RunRequest, prepare
+    from .validate import run_validation
+
+    request = RunRequest(
+        dataset=dataset,
+        configuration=configuration,
+        fold=fold,
+        trainer=trainer,
+        plan=plan,
+        tag=tag,
+        seed=seed,
+        iterations=iterations,
+        device=device,
+        precision=precision,
+        settings=settings or (),
+    )
+    place = Workspace(workspace)
+    loop, folder, notes = prepare(request, place, go_on=go_on, init_from=init_from)
+    record = loop.record
+    console.print(
+        f"Training {record.trainer} on {record.dataset}, {record.configuration}, fold {record.fold}: "
+        f"{record.iterations} updates, {record.parameters / 1e6:.2f} M parameters, {record.precision} on {record.device}.",
+        soft_wrap=True,
+    )
+    for note in notes:
+        console.print(note, soft_wrap=True)
+
+    from autodiffseg.dataloading.batches import default_workers
+
+    if workers is None:
+        workers = default_workers(choose_device(device).type)
+    columns = (
+        TextColumn("Training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[news]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("train", total=record.iterations, completed=loop.update, news="")
+
+        def show(update: int, row: dict[str, float]) -> None:
+            news = f"loss {row['loss']:.3f}, {row['updates_per_second']:.1f} updates/s" if row else ""
+            progress.update(task, completed=update, news=news)
+
+        record = loop.run(workers=workers, on_update=show)
+    console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
+    loop.trainer.network.eval()
+    run_validation(loop.trainer, folder, place)
+    console.print(f"Next: autodiffseg predict -i IMAGES -o OUT --model {folder.parent}", soft_wrap=True)

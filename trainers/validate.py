@@ -1,0 +1,97 @@
+"""The command validate, and the end of the command train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
+from autodiffseg.errors import UserError
+
+if TYPE_CHECKING:
+    from autodiffseg.workspace import Workspace
+
+    from .base import Trainer
+
+console = Console(highlight=False)
+
+
+def command(
+    dataset: DatasetArgument,
+    configuration: Annotated[str, typer.Argument(help="2d, 3d_fullres, … as trained.")],
+    fold: Annotated[str, typer.Argument(help="0 to 4, or 'all'.")],
+    trainer: Annotated[str, typer.Option(help="As in train.")] = "recycling",
+    plan: PlanOption = None,
+    tag: Annotated[str, typer.Option(help="The run's tag, with seed-N if it had another seed than 0.")] = "",
+    checkpoint: Annotated[str, typer.Option(help="last, or best: chosen on the very cases it is scored on.")] = "last",
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps. Default: the plan's.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddpm or ddim. Default: the plan's.")] = None,
+    device: DeviceOption = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Predict the validation cases of a fold whole, and score them: validation/ with summary.json.
+
+    `train` does this at its end; this command does it again, for example with other sampling steps. An unfinished
+    training is validated as it stands.
+
+    Examples:
+
+      autodiffseg validate Hippocampus 3d_fullres 0
+
+      autodiffseg validate 4 3d_fullres 0 --trainer diffusion --plan cpu --steps 10 --sampler ddim
+    """
+    from autodiffseg.runs import fold_folder, run_name
+    from autodiffseg.workspace import Workspace
+
+    from .checkpoints import load_trainer
+    from .model_folder import find_checkpoints
+    from .precision import choose_device
+    from .prediction import choose_sampling
+
+    place = Workspace(workspace)
+    name = place.planned_dataset(dataset)
+    run = place.results(name) / run_name(trainer, place.choose_plan(name, plan), configuration, tag)
+    if not run.is_dir():
+        known = ", ".join(path.name for path in sorted(place.results(name).glob("*__*"))) or "nothing yet"
+        raise UserError(f"{run} does not exist; {name} has: {known}. Train it with `autodiffseg train`.")
+    chosen_device = choose_device(device)
+    path = find_checkpoints(run, (fold,), checkpoint)[fold]
+    model = load_trainer(path, chosen_device, precision)
+    choose_sampling(model.plan, steps, sampler)
+    run_validation(model, fold_folder(run, fold), place, steps=steps, sampler=sampler, checkpoint=checkpoint)
+
+
+def run_validation(
+    trainer: Trainer,
+    folder: Path,
+    workspace: Workspace,
+    *,
+    steps: int | None = None,
+    sampler: str | None = None,
+    checkpoint: str = "last",
+) -> None:
+    """Validate a fold with a progress bar, and print its scores."""
+    from .validation import validate_fold
+
+    columns = (TextColumn("Validating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("validate", total=None)
+        summary = validate_fold(
+            trainer,
+            folder,
+            workspace,
+            steps=steps,
+            sampler=sampler,
+            checkpoint=checkpoint,
+            on_start=lambda count: progress.update(task, total=count),
+            on_case=lambda case: progress.advance(task),
+        )
+    console.print(
+        f"Validation: mean foreground Dice {summary.foreground_mean['Dice']:.4f} over {len(summary.cases)} cases.",
+        soft_wrap=True,
+    )

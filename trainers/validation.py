@@ -1,0 +1,71 @@
+"""Validation of a fold: its cases predicted whole, with the last checkpoint, and scored on their own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autodiffseg.folds import load_folds, select_fold
+from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.runs import RECORD, VALIDATION, RunRecord
+from autodiffseg.workspace import Workspace
+
+from .prediction import make_predictor, predict_preprocessed
+
+if TYPE_CHECKING:
+    from autodiffseg.evaluation.summary import Summary
+
+    from .base import Trainer
+
+
+def validate_fold(
+    trainer: Trainer,
+    folder: Path,
+    workspace: Workspace,
+    *,
+    steps: int | None = None,
+    sampler: str | None = None,
+    checkpoint: str = "last",
+    on_case: Callable[[str], None] | None = None,
+    on_start: Callable[[int], None] | None = None,
+) -> Summary:
+    """Predict the validation cases of a fold into `validation/` and write its summary.json.
+
+    Args:
+        trainer: with the weights of the fold.
+        folder: of the fold; its run.json says which cases are its own.
+        workspace: where the preprocessed cases and the reference labels lie.
+        steps: sampling steps; None is the plan's.
+        sampler: ddpm or ddim; None is the plan's.
+        checkpoint: recorded in the summary; `best` was chosen on these very cases.
+        on_case: told each case that is done.
+        on_start: told the number of cases.
+
+    Raises:
+        UserError: when cases or references are missing.
+    """
+    from autodiffseg.evaluation.summary import evaluate_folder, write_summary
+
+    from .prediction import choose_sampling
+
+    record = RunRecord.load(folder / RECORD)
+    store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
+    splits = workspace.splits_path(record.dataset)
+    cases = select_fold(load_folds(splits), record.fold, store.cases(), source=splits).val
+    sampling = choose_sampling(trainer.plan, steps, sampler)
+    predictor = make_predictor(
+        [trainer], trainer.plan, record.configuration, trainer.spec, device=trainer.device, sampling=sampling
+    )
+    if on_start is not None:
+        on_start(len(cases))
+    ending, out = trainer.dataset.file_ending, folder / VALIDATION
+    for case in cases:
+        predict_preprocessed(predictor, store, case, trainer.plan, trainer.spec, out / f"{case}{ending}")
+        if on_case is not None:
+            on_case(case)
+    summary = evaluate_folder(
+        out, workspace.reference_labels(record.dataset), trainer.spec, ending=ending, cases=cases, processes=1
+    )
+    write_summary(summary, out, checkpoint=checkpoint, sampling=sampling.model_dump())
+    return summary
