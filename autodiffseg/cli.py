@@ -11,6 +11,8 @@ import typer
 from autodiffseg import __version__, registry
 from autodiffseg.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 # The four commands that people use come first in --help, in the order of the work.
 MAIN_PATH = ("plan-and-preprocess", "train", "predict", "compare")
 
@@ -55,7 +57,11 @@ def build_app() -> typer.Typer:
     points = registry.known(registry.COMMANDS)
     for name in sorted(points, key=lambda name: (MAIN_PATH.index(name) if name in MAIN_PATH else 99, name)):
         panel = "The main path" if name in MAIN_PATH else "More"
-        command = points[name].load()
+        try:
+            command = points[name].load()
+        except ImportError as error:  # a broken package that announces a command must not take the others along
+            logger.warning("The command '%s' cannot be loaded: %s", name, error)
+            continue
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, rich_help_panel=panel)
         else:
