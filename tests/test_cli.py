@@ -41,6 +41,21 @@ def test_a_command_explains_itself_with_examples(command: tuple[str, ...], capsy
     assert f"autodiffseg {' '.join(command)}" in told
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_announced_command_can_be_loaded(name: str) -> None:
+    assert registry.load(registry.COMMANDS, name)
+
+
+def test_a_command_that_cannot_be_loaded_does_not_take_the_others_along(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = registry.EntryPoint("broken", "no_such_package:command", registry.COMMANDS)
+    with patch("autodiffseg.registry.entry_points", return_value=[broken, *registry.known(registry.COMMANDS).values()]):
+        assert run(["train", "--help"]) == 0
+    assert "autodiffseg train" in capsys.readouterr().out
+    assert "'broken' cannot be loaded" in caplog.text
+
+
 def test_help_lists_every_command_and_the_main_path_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     told = capsys.readouterr().out

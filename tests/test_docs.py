@@ -39,7 +39,7 @@ def command_lines(text: str) -> list[str]:
 
 def faults(line: str) -> list[str]:
     """What of a command line does not exist."""
-    words = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
+    words = shlex.split(line, comments=True)[1:]
     if not words or words[0] in ("--help", "--version", "--debug", "<verb>"):
         return []
     if " ".join(words[:2]) in commands():
@@ -60,7 +60,7 @@ def faults(line: str) -> list[str]:
                 found.append(f"{words[0]} has no option '{name}'")
             elif "=" not in word and next(remaining, None) is None:
                 found.append(f"{name} has no value")
-        else:
+        elif word != "…":  # stands for what the reader fills in
             arguments.append(word)
     places = [option for option in command.params if option.param_type_name == "argument"]
     if arguments and all(place.nargs == 1 for place in places) and len(arguments) > len(places):
