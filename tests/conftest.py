@@ -6,13 +6,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # before anything reads it; worker processes inherit it
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 # Shared machines are slow at times, and a failure must come back when the test is run again.
 settings.register_profile("autodiffseg", deadline=None, derandomize=True, database=None)
@@ -64,4 +65,18 @@ def planned_phantom(phantom_raw: Path, tmp_path_factory: pytest.TempPathFactory)
     workspace = tmp_path_factory.mktemp("workspace")
     arguments = ["plan-and-preprocess", str(phantom_raw), "--preset", "cpu", "--num-processes", "1"]
     assert run([*arguments, "--workspace", str(workspace)]) == 0
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def trained_phantom(planned_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with `supervised` and `recycling` trained for four updates on fold 0; tests must not change it."""
+    from autodiffseg.cli import run
+
+    workspace = tmp_path_factory.mktemp("trained")
+    shutil.copytree(planned_phantom, workspace, dirs_exist_ok=True)
+    for trainer in ("supervised", "recycling"):
+        arguments = ["train", "Phantom", "3d_fullres", "0", "--trainer", trainer, "--iterations", "4"]
+        places = ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--workspace", str(workspace)]
+        assert run([*arguments, *places, "--set", "validation_batches=1"]) == 0
     return workspace

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from autodiffseg.dataset import CaseFiles, DatasetJson
 from autodiffseg.fingerprint import Fingerprint, IntensityStatistics
@@ -13,6 +14,9 @@ from autodiffseg.geometry import Geometry
 from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.runs import RunRecord
+from autodiffseg.sampling import Sampling
+from autodiffseg.trainers.logbook import COLUMNS
+from autodiffseg.trainers.prediction_folder import PredictionRecord
 
 TEXT = (Path(__file__).parents[1] / "docs" / "file_formats.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -21,6 +25,7 @@ SECTIONS = {
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),
+    "predict.json": (PredictionRecord, Sampling),
 }
 
 
@@ -28,6 +33,13 @@ def section(title: str) -> str:
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert found, f"no section '{title}'"
     return found.group(1)
+
+
+def table_keys(title: str) -> set[str]:
+    """The names in the first columns of the tables of a section."""
+    tables = re.findall(r"^\| (?:key|column) \|.*?\n\n", section(title) + "\n\n", flags=re.MULTILINE | re.DOTALL)
+    columns = [line.split("|")[1] for table in tables for line in table.splitlines() if line.startswith("|")]
+    return {key for column in columns for key in re.findall(r"`(\w+)`", column)}
 
 
 def keys_of(title: str) -> set[str]:
@@ -42,8 +54,17 @@ def test_every_key_of_a_record_is_explained(title: str) -> None:
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_every_key_in_a_table_exists(title: str) -> None:
-    tables = re.findall(r"^\| key \|.*?\n\n", section(title) + "\n\n", flags=re.MULTILINE | re.DOTALL)
-    first_columns = [line.split("|")[1] for table in tables for line in table.splitlines() if line.startswith("|")]
-    told = {key for column in first_columns for key in re.findall(r"`(\w+)`", column)}
-    assert told
-    assert told - keys_of(title) == set()
+    assert table_keys(title)
+    assert table_keys(title) - keys_of(title) == set()
+
+
+def test_the_columns_of_the_progress_file_are_explained() -> None:
+    assert table_keys("progress.csv") == set(COLUMNS)
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_the_keys_of_a_checkpoint_are_explained(name: str, trained_phantom: Path) -> None:
+    path = next(trained_phantom.glob(f"results/*/supervised*/fold_0/checkpoint_{name}.pt"))
+    keys = set(torch.load(path, weights_only=True))
+    of_last_alone = {"optimiser", "scaler", "best", "training_seconds"}
+    assert keys == table_keys("checkpoint_last.pt, checkpoint_best.pt") - (set() if name == "last" else of_last_alone)
