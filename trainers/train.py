@@ -79,7 +79,7 @@ def command(
     record = loop.record
     console.print(
         f"Training {record.trainer} on {record.dataset}, {record.configuration}, fold {record.fold}: "
-        f"{record.iterations} updates, {record.parameters / 1e6:.2f} M parameters, {record.device}, {record.precision}.",
+        f"{record.iterations} updates, {record.parameters / 1e6:.2f} M parameters, {record.device} {record.precision}.",
         soft_wrap=True,
     )
     for note in notes:

@@ -1,0 +1,106 @@
+"""Tiny trainers on random patches, for tests of what trainers promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from autodiffseg.dataloading.batches import Batch
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.trainers.base import Trainer
+from autodiffseg.trainers.checkpoints import trainer_class
+from autodiffseg.trainers.options import read_settings
+
+MakeTrainer = Callable[..., Trainer]
+
+
+def tiny_plan(dimensions: int = 3, *, deep_supervision: bool = False) -> Plan:
+    """Two or three stages, patch 8, one channel, plan name `tiny`."""
+    two, three = (2,) * dimensions, (3,) * dimensions
+    network = NetworkPlan(
+        features=(4, 8, 8),
+        kernels=(three,) * 3,
+        strides=((1,) * dimensions, two, two),
+        encoder_blocks=(1, 1, 1),
+        decoder_blocks=(1, 1),
+        deep_supervision=deep_supervision,
+    )
+    configuration = ConfigurationPlan.model_validate(
+        {
+            "dimensions": dimensions,
+            "spacing": (1.0,) * dimensions,
+            "median_shape": (12,) * dimensions,
+            "patch_size": (8,) * dimensions,
+            "batch_size": 2,
+            "batch_dice": False,
+            "normalisation": (NormalisationPlan(scheme="zscore"),),
+            "network": network,
+            "mirror_axes": tuple(range(dimensions)),
+        }
+    )
+    zeros = dict.fromkeys(IntensityStatistics.model_fields, 0.0)
+    return Plan(
+        name="tiny",
+        preset="cpu",
+        dataset="Dataset999_Tiny",
+        fingerprint_hash="none",
+        transpose=(0, 1, 2),
+        intensities=(IntensityStatistics(**zeros),),
+        configurations={"patches": configuration},
+        iterations=10,
+    )
+
+
+def dataset_json(*, regions: bool = False) -> DatasetJson:
+    labels = {"background": 0, "whole": [1, 2], "core": 2} if regions else {"background": 0, "one": 1, "two": 2}
+    extra = {"regions_class_order": [1, 2]} if regions else {}
+    return DatasetJson.model_validate(
+        {"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz", **extra}
+    )
+
+
+def tiny_batch(dimensions: int = 3, seed: int = 0) -> Batch:
+    """Labels are a threshold of the image, with a corner that is unknown."""
+    rng = torch.Generator().manual_seed(seed)
+    image = torch.randn(2, 1, *(8,) * dimensions, generator=rng)
+    label = ((image[:, 0] > 0).short() + (image[:, 0] > 0.8).short()).short()
+    label[:, :2] = -2
+    return Batch(image, label, ("a", "b"))
+
+
+@pytest.fixture
+def make_trainer() -> MakeTrainer:
+    """A function that makes a trainer by name, with seeded weights."""
+
+    def make(
+        name: str,
+        *,
+        dimensions: int = 3,
+        precision: str = "fp32",
+        regions: bool = False,
+        deep_supervision: bool = False,
+        settings: tuple[str, ...] = (),
+    ) -> Trainer:
+        torch.manual_seed(0)
+        cls = trainer_class(name)
+        plan = tiny_plan(dimensions, deep_supervision=deep_supervision)
+        return cls(
+            plan,
+            "patches",
+            dataset_json(regions=regions),
+            read_settings(cls.Options, settings),
+            device=torch.device("cpu"),
+            precision=precision,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., Batch]:
+    """A function that makes a random batch."""
+    return tiny_batch

@@ -1,0 +1,30 @@
+"""Settings: read, checked, and refused with a hint."""
+
+from __future__ import annotations
+
+import pytest
+
+from autodiffseg.errors import UserError
+from autodiffseg.trainers.options import TrainerOptions, read_settings
+from autodiffseg.trainers.recycling import RecyclingOptions
+
+
+def test_settings_are_read_by_the_type_of_the_option() -> None:
+    options = read_settings(RecyclingOptions, ["learning_rate=0.5", "warmup=7", "augment=false", "pure_noise_share=0"])
+    assert (options.learning_rate, options.warmup, options.augment, options.pure_noise_share) == (0.5, 7, False, 0.0)
+    assert options.weight_decay == TrainerOptions().weight_decay
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("learning_rate", "name=value"),
+        ("lerning_rate=1", "Did you mean 'learning_rate'"),
+        ("warmup=many", "--set warmup=many"),
+        ("learning_rate=-1", "greater than 0"),
+        ("pure_noise_share=0.5", "Unknown option 'pure_noise_share'"),
+    ],
+)
+def test_wrong_settings_are_refused(setting: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        read_settings(TrainerOptions, [setting])
