@@ -79,6 +79,31 @@ class DatasetJson(Record):
         """Channel names in the order of the files `_0000`, `_0001`, …"""
         return tuple(self.channel_names[key] for key in sorted(self.channel_names, key=int))
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether cases belong to groups."""
+        return self.groups is not None or self.group_regex is not None
+
+    def group(self, case: str) -> str:
+        """The group of a case (patient, site); without groups every case is its own.
+
+        Raises:
+            UserError: when dataset.json declares groups and this case has none.
+        """
+        if self.groups is not None:
+            if case not in self.groups:
+                raise UserError(f"dataset.json: 'groups' does not name case '{case}'; add it.")
+            return self.groups[case]
+        if self.group_regex is not None:
+            found = re.search(self.group_regex, case)
+            if found is None or not found.groups():
+                raise UserError(
+                    f"dataset.json: 'group_regex' finds no group in case id '{case}'; "
+                    "it must match every id and have one pair of brackets."
+                )
+            return found.group(1)
+        return case
+
 
 class RawDataset:
     """A raw dataset folder: dataset.json, imagesTr/CASE_0000.ext, labelsTr/CASE.ext.
@@ -142,24 +167,8 @@ class RawDataset:
         return self.folder / os.path.expandvars(name)
 
     def group(self, case: str) -> str:
-        """The group of a case (patient, site); without groups every case is its own.
-
-        Raises:
-            UserError: when dataset.json declares groups and this case has none.
-        """
-        if self.json.groups is not None:
-            if case not in self.json.groups:
-                raise UserError(f"{self.folder / 'dataset.json'}: 'groups' does not name case '{case}'; add it.")
-            return self.json.groups[case]
-        if self.json.group_regex is not None:
-            found = re.search(self.json.group_regex, case)
-            if found is None or not found.groups():
-                raise UserError(
-                    f"{self.folder / 'dataset.json'}: 'group_regex' finds no group in case id '{case}'; "
-                    "it must match every id and have one pair of brackets."
-                )
-            return found.group(1)
-        return case
+        """The group of a case; see `DatasetJson.group`."""
+        return self.json.group(case)
 
 
 def group_case_files(folder: Path, ending: str) -> dict[str, tuple[Path, ...]]:

@@ -45,7 +45,8 @@ def validate_fold(
     Raises:
         UserError: when cases or references are missing.
     """
-    from autodiffseg.evaluation.summary import evaluate_folder, write_summary
+    from autodiffseg.evaluation.folder import evaluate_folder
+    from autodiffseg.evaluation.summary import write_summary
 
     from .prediction import choose_sampling
 

@@ -1,0 +1,1 @@
+"""Scoring segmentations: overlap and surface metrics, paired statistics, comparison tables."""

@@ -1,0 +1,140 @@
+"""The command evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from autodiffseg.command_options import ProcessesOption
+from autodiffseg.errors import UserError
+
+if TYPE_CHECKING:
+    from autodiffseg.evaluation.summary import Summary
+    from autodiffseg.labels import LabelSpec
+
+console = Console(highlight=False)
+
+
+def command(
+    predictions: Annotated[Path, typer.Option("-p", "--predictions", help="Folder of predicted label maps.")],
+    references: Annotated[Path, typer.Option("-r", "--references", help="Folder of reference label maps.")],
+    dataset_json: Annotated[
+        Path | None,
+        typer.Option(help="Says what the labels mean. Default: dataset.json in PREDICTIONS, else the values found."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of summary.json.")] = None,
+    intersection: Annotated[
+        bool, typer.Option("--intersection", help="Score the cases that both folders have, instead of refusing.")
+    ] = False,
+    num_processes: ProcessesOption = None,
+) -> None:
+    """Score predicted label maps against references: Dice, IoU, counts and 95 % Hausdorff distance in mm.
+
+    The cases are the files of REFERENCES. summary.json has nnU-Net's shape and says how empty masks are counted.
+
+    Examples:
+
+      autodiffseg evaluate -p predictions -r labelsTs
+
+      autodiffseg evaluate -p predictions -r labelsTs --dataset-json raw/Dataset004_Hippocampus/dataset.json -o scores
+    """
+    import os
+
+    from autodiffseg.evaluation.folder import evaluate_folder
+    from autodiffseg.evaluation.summary import write_summary
+
+    for folder in (predictions, references):
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder.")
+    ending, cases = find_cases(predictions, references, intersection=intersection)
+    spec = find_labels(predictions, references, cases, ending, dataset_json)
+    columns = (TextColumn("Scoring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("score", total=len(cases))
+        summary = evaluate_folder(
+            predictions,
+            references,
+            spec,
+            ending=ending,
+            cases=cases,
+            processes=num_processes or min(os.cpu_count() or 1, 8),
+            on_case=lambda: progress.advance(task),
+        )
+    written = write_summary(summary, out or predictions)
+    console.print(summary_table(summary))
+    console.print(f"{len(cases)} cases; per case in {written}", soft_wrap=True)
+
+
+def find_cases(predictions: Path, references: Path, *, intersection: bool) -> tuple[str, list[str]]:
+    """The file ending and the cases to score, sorted.
+
+    Raises:
+        UserError: when there are no label files, several endings, or predictions are missing.
+    """
+    from autodiffseg.dataset import IMAGE_ENDINGS
+
+    found: dict[str, list[str]] = {}
+    for path in sorted(references.iterdir()):
+        ending = next((ending for ending in IMAGE_ENDINGS if path.name.endswith(ending)), None)
+        if ending is not None and not path.name.startswith("."):
+            found.setdefault(ending, []).append(path.name.removesuffix(ending))
+    if len(found) != 1:
+        kinds = "no label maps" if not found else f"files of several kinds ({', '.join(sorted(found))})"
+        raise UserError(f"{references} holds {kinds}; one of {', '.join(IMAGE_ENDINGS)} is needed.")
+    ((ending, cases),) = found.items()
+    missing = [case for case in cases if not (predictions / f"{case}{ending}").is_file()]
+    if missing and not intersection:
+        raise UserError(
+            f"{predictions} has no prediction of {len(missing)} of {len(cases)} cases (first: {missing[0]}{ending}); "
+            "predict them, or score the others with --intersection."
+        )
+    both = [case for case in cases if case not in set(missing)]
+    if not both:
+        raise UserError(f"{predictions} and {references} have no case in common.")
+    return ending, both
+
+
+def find_labels(
+    predictions: Path, references: Path, cases: list[str], ending: str, dataset_json: Path | None
+) -> LabelSpec:
+    """What the labels mean: from the file given, else beside the predictions, else the values found.
+
+    Raises:
+        UserError: when the file is wrong, or the references hold no foreground.
+    """
+    from autodiffseg.dataset import DatasetJson
+    from autodiffseg.evaluation.overlap import label_values
+    from autodiffseg.images import read_label
+    from autodiffseg.labels import LabelSpec
+
+    beside = predictions / "dataset.json"
+    if dataset_json is not None or beside.is_file():
+        return DatasetJson.load(dataset_json or beside).spec
+    values: set[int] = set()
+    for case in cases:
+        values |= label_values(read_label(references / f"{case}{ending}")[0])
+    foreground = sorted(value for value in values if value > 0)
+    if not foreground:
+        raise UserError(f"{references} holds no foreground; name the labels with --dataset-json.")
+    return LabelSpec(labels={"background": 0, **{str(value): value for value in foreground}})
+
+
+def summary_table(summary: Summary) -> Table:
+    """Means per class and over the foreground."""
+    table = Table()
+    for name in ("Class", "Dice", "IoU", "HD95 [mm]", "Both empty"):
+        table.add_column(name, justify="left" if name == "Class" else "right")
+    means, empty = summary.mean, summary.n_empty
+    for key, name in summary.classes.items():
+        scores = means[key]
+        figures = (f"{scores['Dice']:.4f}", f"{scores['IoU']:.4f}", f"{scores['HD95']:.2f}", str(empty[key]))
+        table.add_row(name, *figures)
+    whole = summary.foreground_mean
+    table.add_section()
+    table.add_row("Foreground mean", f"{whole['Dice']:.4f}", f"{whole['IoU']:.4f}", f"{whole['HD95']:.2f}", "")
+    return table

@@ -1,0 +1,92 @@
+"""Scoring a folder of predictions against a folder of reference label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from autodiffseg.errors import UserError
+from autodiffseg.evaluation.overlap import class_overlaps
+from autodiffseg.evaluation.summary import CaseScores, Scores, Summary, class_keys
+from autodiffseg.evaluation.surface import hd95_mm
+from autodiffseg.images import read_label
+from autodiffseg.labels import LabelSpec
+from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+
+SPACING_TOLERANCE = 1e-3
+"""Relative difference of spacing up to which two files are on one grid."""
+
+
+class ScoringTask(NamedTuple):
+    """One case to score, in a form that a worker process can be given."""
+
+    case: str
+    prediction: Path
+    reference: Path
+    spec: LabelSpec
+
+
+def evaluate_folder(
+    predictions: Path,
+    references: Path,
+    spec: LabelSpec,
+    *,
+    ending: str,
+    cases: Sequence[str],
+    processes: int = 1,
+    on_case: Callable[[], None] | None = None,
+) -> Summary:
+    """Score `cases`, each a file CASE + `ending` in both folders.
+
+    Raises:
+        UserError: names every case whose files are missing, unreadable or on different grids.
+    """
+    tasks = {
+        case: ScoringTask(case, predictions / f"{case}{ending}", references / f"{case}{ending}", spec) for case in cases
+    }
+    missing = [path for task in tasks.values() for path in (task.prediction, task.reference) if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{missing[0]}{more} does not exist; every case needs a prediction and a reference.")
+    files = [task.reference for task in tasks.values()]
+    scored = for_each_case(score_case, tasks, processes=useful_processes(files, processes), on_case=on_case)
+    return Summary(class_keys(spec), tuple(scored.values()))
+
+
+def score_case(task: ScoringTask) -> CaseScores:
+    """All metrics of one case, on the grid of its reference.
+
+    Raises:
+        UserError: when a file cannot be read or the two are on different grids.
+    """
+    prediction, grid = read_label(task.prediction)
+    reference, reference_grid = read_label(task.reference)
+    if grid.shape != reference_grid.shape:
+        raise UserError(
+            f"{task.prediction} has shape {grid.shape}, {task.reference} has {reference_grid.shape} (z, y, x)."
+        )
+    if not np.allclose(grid.spacing, reference_grid.spacing, rtol=SPACING_TOLERANCE, atol=0):
+        raise UserError(
+            f"{task.prediction} has spacing {grid.spacing} mm, {task.reference} has {reference_grid.spacing} (z, y, x)."
+        )
+    seen = reference != task.spec.ignore if task.spec.ignore is not None else np.ones(reference.shape, dtype=bool)
+    metrics: dict[str, Scores] = {}
+    overlaps = class_overlaps(prediction, reference, task.spec)
+    for key, name in class_keys(task.spec).items():
+        overlap, members = overlaps[name], task.spec.foreground[name]
+        masks = [np.isin(label, members) & seen for label in (prediction, reference)]
+        metrics[key] = {
+            "Dice": overlap.dice,
+            "IoU": overlap.iou,
+            "TP": overlap.tp,
+            "FP": overlap.fp,
+            "FN": overlap.fn,
+            "TN": overlap.tn,
+            "n_pred": overlap.n_pred,
+            "n_ref": overlap.n_ref,
+            "HD95": hd95_mm(masks[0], masks[1], spacing_mm=reference_grid.spacing),
+        }
+    return CaseScores(task.case, metrics, str(task.prediction), str(task.reference))

@@ -1,0 +1,164 @@
+"""Summary: the scores of a folder of predictions, written as summary.json in nnU-Net's shape."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodiffseg import __version__
+from autodiffseg.atomic import write_json
+from autodiffseg.errors import UserError
+from autodiffseg.labels import LabelSpec
+
+SUMMARY = "summary.json"
+CONVENTIONS = {
+    "Dice, IoU": "NaN (null) where prediction and reference are both empty, left out of means and counted in n_empty; "
+    "0 where one of them is empty",
+    "HD95": "mm; the larger of the two directed 95th percentiles over border voxels; null where both are empty; the "
+    "image diagonal where one of them is empty",
+    "foreground_mean": "mean of the means of the foreground classes or regions",
+}
+
+Scores = dict[str, float]
+"""Metric -> value."""
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """One prediction against its reference."""
+
+    case: str
+    metrics: dict[str, Scores]
+    """By class key: the integer, or "(1, 2)" for a region."""
+    prediction_file: str
+    reference_file: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All cases of a folder."""
+
+    classes: dict[str, str]
+    """Class key -> name."""
+    cases: tuple[CaseScores, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What else is written down: checkpoint, sampling."""
+
+    @property
+    def mean(self) -> dict[str, Scores]:
+        """By class key, the mean of each metric over the cases that have it."""
+        return {
+            key: {name: _mean([case.metrics[key][name] for case in self.cases]) for name in self._metrics}
+            for key in self.classes
+        }
+
+    @property
+    def foreground_mean(self) -> Scores:
+        """The mean over classes of `mean`."""
+        means = self.mean
+        return {name: _mean([means[key][name] for key in self.classes]) for name in self._metrics}
+
+    @property
+    def n_empty(self) -> dict[str, int]:
+        """By class key, the cases in which prediction and reference are both empty."""
+        return {
+            key: sum(case.metrics[key]["n_pred"] + case.metrics[key]["n_ref"] == 0 for case in self.cases)
+            for key in self.classes
+        }
+
+    @property
+    def _metrics(self) -> list[str]:
+        """Names of the metrics that every case has, in the order of the first."""
+        rows = [scores for case in self.cases for scores in case.metrics.values()]
+        return [name for name in rows[0] if all(name in row for row in rows)] if rows else []
+
+
+def class_keys(spec: LabelSpec) -> dict[str, str]:
+    """nnU-Net's key of every foreground class or region -> its name."""
+    return {str(members[0]) if len(members) == 1 else str(members): name for name, members in spec.foreground.items()}
+
+
+def write_summary(summary: Summary, folder: Path, **notes: Any) -> Path:
+    """Write `folder`/summary.json atomically; `notes` are added to it.
+
+    Raises:
+        UserError: when the folder cannot be written to.
+    """
+    content = {
+        "foreground_mean": summary.foreground_mean,
+        "mean": summary.mean,
+        "metric_per_case": [
+            {
+                "case": case.case,
+                "metrics": case.metrics,
+                "prediction_file": case.prediction_file,
+                "reference_file": case.reference_file,
+            }
+            for case in summary.cases
+        ],
+        "classes": summary.classes,
+        "n_empty": summary.n_empty,
+        "conventions": CONVENTIONS,
+        "autodiffseg": __version__,
+        **summary.notes,
+        **notes,
+    }
+    try:
+        write_json(folder / SUMMARY, _without_nan(content))
+    except OSError as error:
+        raise UserError(f"{folder / SUMMARY} cannot be written: {error}.") from error
+    return folder / SUMMARY
+
+
+def load_summary(path: Path) -> Summary:
+    """Read a summary.json of ours or of nnU-Net.
+
+    Raises:
+        UserError: when the file is missing or has another shape.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cases = tuple(
+            CaseScores(
+                case=entry.get("case") or _stem(entry["prediction_file"]),
+                metrics={key: _numbers(scores) for key, scores in entry["metrics"].items()},
+                prediction_file=entry["prediction_file"],
+                reference_file=entry["reference_file"],
+            )
+            for entry in content["metric_per_case"]
+        )
+        classes = content.get("classes") or {key: key for key in content["mean"]}
+        return Summary(classes, cases, {"checkpoint": content.get("checkpoint", "last")})
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run `autodiffseg evaluate` or `autodiffseg validate`.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path} is no summary.json ({type(error).__name__}: {error}).") from error
+
+
+def _numbers(scores: Mapping[str, float | None]) -> Scores:
+    return {name: math.nan if value is None else float(value) for name, value in scores.items()}
+
+
+def _stem(file: str) -> str:
+    """The case id of a prediction file of any machine; endings may have two parts."""
+    return file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+
+
+def _mean(values: list[float]) -> float:
+    present = [value for value in values if not math.isnan(value)]
+    return float(np.mean(present)) if present else math.nan
+
+
+def _without_nan(value: Any) -> Any:
+    """null instead of NaN, which is not JSON."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

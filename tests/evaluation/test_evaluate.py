@@ -1,0 +1,101 @@
+"""evaluate: which cases are scored, what the labels mean, and what is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autodiffseg.cli import run
+from autodiffseg.evaluation.folder import evaluate_folder
+from autodiffseg.evaluation.summary import load_summary, write_summary
+from autodiffseg.geometry import Geometry
+from autodiffseg.images import write_image
+from autodiffseg.labels import LabelSpec
+
+SPEC = LabelSpec(labels={"background": 0, "one": 1, "two": 2})
+
+
+def save(path: Path, *ones: int, spacing: float = 2.0, two: bool = True) -> None:
+    array = np.zeros((4, 5, 6), dtype=np.uint8)
+    for index in ones:
+        array[1, 1, index] = 1
+    array[3, 3, 3] = 2 if two else 0
+    grid = Geometry(
+        shape=array.shape,
+        spacing=(spacing, 1.0, 1.0),
+        origin=(0.0, 0.0, 0.0),
+        direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+    )
+    write_image(path, array, grid)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for case in ("a", "b"):
+        save(tmp_path / "ref" / f"{case}.nii.gz", 0, 1)
+        save(tmp_path / "pred" / f"{case}.nii.gz", 1, 2, two=case == "a")
+    return tmp_path / "pred", tmp_path / "ref"
+
+
+def test_scores_and_their_means_are_in_nnunets_shape(folders: tuple[Path, Path]) -> None:
+    assert run(["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]) == 0
+    content = json.loads((folders[0] / "summary.json").read_text())
+    assert content["mean"]["1"]["Dice"] == pytest.approx(0.5)
+    assert content["mean"]["2"]["Dice"] == pytest.approx(0.5)
+    assert content["foreground_mean"]["Dice"] == pytest.approx(0.5)
+    first = content["metric_per_case"][0]["metrics"]["1"]
+    assert (first["TP"], first["FP"], first["FN"], first["n_pred"], first["n_ref"]) == (1, 1, 1, 2, 2)
+    assert first["HD95"] == pytest.approx(0.95)  # directed distances 0 and 1: their 95th percentile
+    missed = content["metric_per_case"][1]["metrics"]["2"]
+    assert missed["HD95"] == pytest.approx(math.sqrt(8**2 + 5**2 + 6**2))
+
+
+def test_a_summary_survives_writing_and_reading_with_nan(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    spec = LabelSpec(labels={"background": 0, "one": 1, "nowhere": 3})
+    summary = evaluate_folder(*folders, spec, ending=".nii.gz", cases=["a", "b"])
+    assert summary.n_empty == {"1": 0, "3": 2}
+    assert ": NaN" not in write_summary(summary, tmp_path).read_text()
+    again = load_summary(tmp_path / "summary.json")
+    assert again.cases[0].metrics["1"] == summary.cases[0].metrics["1"]
+    assert math.isnan(again.cases[0].metrics["3"]["Dice"])
+    assert again.classes == {"1": "one", "3": "nowhere"}
+
+
+def test_labels_come_from_dataset_json_beside_the_predictions(folders: tuple[Path, Path]) -> None:
+    content = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "both": [1, 2]}, "file_ending": ".nii.gz"}
+    (folders[0] / "dataset.json").write_text(json.dumps({**content, "regions_class_order": [1]}))
+    assert run(["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]) == 0
+    assert list(json.loads((folders[0] / "summary.json").read_text())["mean"]) == ["(1, 2)"]
+
+
+def test_a_missing_prediction_is_refused_unless_the_intersection_is_asked_for(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (folders[0] / "b.nii.gz").unlink()
+    arguments = ["evaluate", "-p", str(folders[0]), "-r", str(folders[1]), "-o", str(tmp_path / "out")]
+    assert run(arguments) == 2
+    assert "b.nii.gz" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run([*arguments, "--intersection"]) == 0
+    assert len(json.loads((tmp_path / "out" / "summary.json").read_text())["metric_per_case"]) == 1
+
+
+def test_files_on_different_grids_are_named(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    save(folders[0] / "a.nii.gz", 1, spacing=2.5)
+    assert run(["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]) == 2
+    told = capsys.readouterr().err
+    assert "a.nii.gz has spacing" in told
+    assert "Traceback" not in told
+
+
+def test_ignored_voxels_have_no_surface(tmp_path: Path) -> None:
+    save(tmp_path / "ref" / "a.nii.gz", 0)
+    save(tmp_path / "pred" / "a.nii.gz", 0, two=False)
+    spec = LabelSpec(labels={"background": 0, "one": 1, "ignore": 2})
+    summary = evaluate_folder(tmp_path / "pred", tmp_path / "ref", spec, ending=".nii.gz", cases=["a"])
+    assert summary.cases[0].metrics["1"]["HD95"] == 0
+    assert summary.cases[0].metrics["1"]["TN"] == 4 * 5 * 6 - 2

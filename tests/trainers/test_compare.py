@@ -1,0 +1,133 @@
+"""compare: common cases, tests against the baseline, and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from autodiffseg.cli import run
+from autodiffseg.evaluation.summary import CaseScores, Summary, write_summary
+from autodiffseg.runs import RunRecord
+
+CASES = [f"case{i}" for i in range(8)]
+
+
+def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0", tag: str = "") -> None:
+    """A validated fold whose first class scores `dice` and whose second scores 0.1 less."""
+    name = f"{trainer}__cpu__3d_fullres" + (f"__{tag}" if tag else "")
+    folder = workspace / "results" / "Dataset001_Toy" / name / f"fold_{fold}"
+    record = RunRecord(
+        dataset="Dataset001_Toy",
+        trainer=trainer,
+        plan="cpu",
+        configuration="3d_fullres",
+        tag=tag,
+        fold=fold,
+        seed=0,
+        options={},
+        plan_hash="",
+        iterations=10,
+        iterations_done=10,
+        finished=True,
+        training_seconds=120.0,
+        parameters=1_500_000,
+    )
+    record.save(folder / "run.json")
+    scores = tuple(
+        CaseScores(
+            case,
+            {
+                key: {"Dice": value - less, "HD95": 10 - value, "n_pred": 5, "n_ref": 5}
+                for key, less in (("1", 0.0), ("2", 0.1))
+            },
+            f"{case}.nii.gz",
+            f"{case}.nii.gz",
+        )
+        for case, value in zip(CASES, dice, strict=False)
+    )
+    write_summary(Summary({"1": "one", "2": "two"}, scores), folder / "validation")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    content = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "one": 1, "two": 2}, "file_ending": ".nii.gz"}
+    folder = tmp_path / "preprocessed" / "Dataset001_Toy"
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps(content))
+    add_run(tmp_path, "supervised", [0.8] * 8)
+    add_run(tmp_path, "recycling", [0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.87, 0.88])
+    return tmp_path
+
+
+def compared(workspace: Path, *arguments: str) -> dict[str, dict[str, str]]:
+    assert run(["compare", "1", "--workspace", str(workspace), *arguments]) == 0
+    text = (workspace / "results" / "Dataset001_Toy" / "comparison.csv").read_text()
+    return {row["run"]: row for row in csv.DictReader(text.splitlines())}
+
+
+def test_means_differences_and_p_values(workspace: Path) -> None:
+    rows = compared(workspace)
+    assert float(rows["recycling"]["Dice_mean"]) == pytest.approx(0.845 - 0.05)
+    assert float(rows["recycling"]["Dice_one"]) == pytest.approx(0.845)
+    assert float(rows["recycling"]["Dice_difference"]) == pytest.approx(0.045)
+    assert float(rows["recycling"]["Dice_p"]) == pytest.approx(2 / 2**8)
+    assert rows["supervised"]["Dice_p"] == ""
+    assert rows["supervised"]["Training [min/fold]"] == "2.0"
+
+
+def test_the_best_is_bold_and_the_conventions_are_told(workspace: Path) -> None:
+    compared(workspace)
+    text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("| recycling"))
+    assert "**0.7950 ± 0.0245**" in line
+    assert "**" not in next(line for line in text.splitlines() if line.startswith("| supervised"))
+    assert "Wilcoxon" in text
+    assert "Empty masks" in text
+
+
+def test_only_common_cases_count_and_the_rest_is_named(workspace: Path) -> None:
+    add_run(workspace, "diffusion", [0.9] * 6)
+    rows = compared(workspace)
+    assert {row["cases"] for row in rows.values()} == {"6"}
+    text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
+    assert "Left out: 2 of 8 cases of supervised" in text
+
+
+def test_runs_are_chosen_by_trainer_and_told_apart_by_tag(workspace: Path) -> None:
+    add_run(workspace, "recycling", [0.7] * 8, tag="seed-1")
+    assert set(compared(workspace, "--trainer", "recycling")) == {"recycling", "recycling seed-1"}
+
+
+def test_unvalidated_folds_and_fold_all_are_left_out(workspace: Path) -> None:
+    add_run(workspace, "recycling", [1.0] * 8, fold="all")
+    add_run(workspace, "recycling", [1.0] * 8, fold="1")
+    (workspace / "results/Dataset001_Toy/recycling__cpu__3d_fullres/fold_1/validation/summary.json").unlink()
+    rows = compared(workspace)
+    assert float(rows["recycling"]["Dice_mean"]) == pytest.approx(0.795)
+    text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
+    assert "fold all of recycling" in text
+    assert "fold 1 of recycling" in text
+
+
+def test_groups_are_the_units(workspace: Path) -> None:
+    path = workspace / "preprocessed" / "Dataset001_Toy" / "dataset.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "groups": {c: c if c < "case2" else "p" for c in CASES}})
+    )
+    rows = compared(workspace)
+    expected = (0.81 + 0.82 + (0.83 + 0.84 + 0.85 + 0.86 + 0.87 + 0.88) / 6) / 3 - 0.05
+    assert float(rows["recycling"]["Dice_mean"]) == pytest.approx(expected)
+    assert rows["recycling"]["Dice_p"] == ""  # three units are too few for a test
+
+
+def test_mistakes_are_told_in_one_line(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["compare", "1", "--baseline", "nothing"], "Baseline 'nothing'"),
+        (["compare", "1", "--trainer", "nothing"], "holds no validated run"),
+        (["compare", "7"], "has not been planned"),
+    ):
+        assert run([*arguments, "--workspace", str(workspace)]) == 2
+        assert words in capsys.readouterr().err
