@@ -185,7 +185,7 @@ def main() -> None:
         name: version(name) for name in ("autodiffseg", "batchgenerators", "batchgeneratorsv2", "numpy", "torch")
     }
     machine |= {"python": platform.python_version(), "processor": platform.processor() or platform.machine()}
-    print(json.dumps({"machine": machine, "batches": count, "patches": rows}, indent=2))  # noqa: T201
+    print(json.dumps({"machine": machine, "batches": count, "patches": rows}, indent=2))
 
 
 if __name__ == "__main__":
