@@ -10,6 +10,7 @@ import typer
 
 from autodiffseg import __version__, registry
 from autodiffseg.errors import UserError
+from autodiffseg.invocation import invoked_with
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ def run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         # In standalone mode Typer shows mistakes in the call itself and exits with 2.
-        build_app()(args=arguments, prog_name="autodiffseg")
+        with invoked_with(arguments):
+            build_app()(args=arguments, prog_name="autodiffseg")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except UserError as error:

@@ -91,11 +91,12 @@ class Loop:
                     row = self._look(tally, batch)
                     logbook.add(row)
                     tally.clear()
-                if self.update % options.checkpoint_every == 0 or self.update == iterations or stop_asked():
+                stopping = stop_asked()
+                if self.update % options.checkpoint_every == 0 or self.update == iterations or stopping:
                     self.record = self.record.model_copy(update={"training_seconds": time.perf_counter() - began})
                     self._save(LAST)
                 on_update(self.update, row)
-                if stop_asked() and self.update < iterations:
+                if stopping and self.update < iterations:
                     raise KeyboardInterrupt
         return self.record
 

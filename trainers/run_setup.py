@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.folds import load_folds, select_fold
+from autodiffseg.invocation import command_line
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, RunRecord, fold_folder, run_name
 from autodiffseg.workspace import Workspace
@@ -97,7 +96,7 @@ def prepare(
         versions=versions(),
         hardware=hardware(device),
         git_revision=git_revision(),
-        command=shlex.join(["autodiffseg", *sys.argv[1:]]),
+        command=command_line(),
     )
     if go_on and (folder / RECORD).is_file():
         _same_run(RunRecord.load(folder / RECORD), record, folder)

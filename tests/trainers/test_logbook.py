@@ -1,0 +1,35 @@
+"""The logbook: whole after every row, and cut back to where a resumed run goes on."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+from autodiffseg.errors import UserError
+from autodiffseg.trainers.logbook import COLUMNS, Logbook
+
+
+def row(update: int) -> dict[str, float]:
+    return {**dict.fromkeys(COLUMNS, 0.5), "update": update, "validation_patch_dice": math.nan}
+
+
+def test_rows_after_the_point_of_resuming_are_dropped(tmp_path: Path) -> None:
+    first = Logbook(tmp_path, resume_at=0)
+    for update in (50, 100, 150):
+        first.add(row(update))
+    second = Logbook(tmp_path, resume_at=100)
+    second.add(row(120))
+    with (tmp_path / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(entry["update"]) for entry in rows] == [50, 100, 120]
+    assert list(rows[0]) == list(COLUMNS)
+    assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "progress.csv").write_text("update,loss\n1,x\n")
+    with pytest.raises(UserError, match=r"progress\.csv is damaged"):
+        Logbook(tmp_path, resume_at=9)

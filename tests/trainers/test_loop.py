@@ -1,0 +1,131 @@
+"""The loop: resuming changes nothing, interruptions lose nothing, a diverging loss is named."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from autodiffseg.errors import UserError
+from autodiffseg.runs import RunRecord
+from autodiffseg.trainers.checkpoints import LAST, read_checkpoint
+from autodiffseg.trainers.loop import Loop
+from autodiffseg.trainers.patch_validation import patch_dice
+from autodiffseg.trainers.run_setup import RunRequest, prepare
+from autodiffseg.workspace import Workspace
+
+FAST = ("checkpoint_every=2", "validate_every=3", "validation_batches=1")
+Start = Callable[..., tuple[Loop, Path]]
+
+
+def nothing(update: int, row: dict[str, float]) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+def start(planned_phantom: Path, tmp_path: Path) -> Start:
+    """A function that prepares a short training on the phantom."""
+    workspace = tmp_path / "workspace"
+    shutil.copytree(planned_phantom, workspace)
+
+    def make(trainer: str = "recycling", *, tag: str = "", go_on: bool = False, seed: int = 0) -> tuple[Loop, Path]:
+        request = RunRequest(
+            dataset="Phantom",
+            configuration="3d_fullres",
+            fold="0",
+            trainer=trainer,
+            plan=None,
+            tag=tag,
+            seed=seed,
+            iterations=6,
+            device="cpu",
+            precision="fp32",
+            settings=FAST,
+        )
+        loop, folder, _ = prepare(request, Workspace(workspace), go_on=go_on, init_from=None)
+        return loop, folder
+
+    return make
+
+
+def weights(loop: Loop) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in loop.trainer.network.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(start: Start) -> None:
+    whole, folder = start(tag="whole")
+    whole.run(workers=0, on_update=nothing)
+
+    def stop_at_three(update: int, row: dict[str, float]) -> None:
+        if update == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    broken, folder = start(tag="broken")
+    with pytest.raises(KeyboardInterrupt):
+        broken.run(workers=0, on_update=stop_at_three)
+    halfway = RunRecord.load(folder / "run.json")
+    assert halfway.iterations_done == 4
+    assert not halfway.finished
+
+    resumed, folder = start(tag="broken", go_on=True)
+    assert resumed.update == halfway.iterations_done
+    record = resumed.run(workers=1, on_update=nothing)
+    assert record.finished
+    assert same(weights(whole), weights(resumed))
+    assert same(weights(whole), read_checkpoint(folder / LAST, torch.device("cpu"))["network"])
+    other, _ = start(tag="other", seed=1)
+    other.run(workers=0, on_update=nothing)
+    assert not same(weights(whole), weights(other))
+
+
+def test_a_crash_between_checkpoints_goes_back_to_the_last_one(start: Start) -> None:
+    def crash_at_three(update: int, row: dict[str, float]) -> None:
+        if update == 3:
+            raise OSError("disk full")
+
+    loop, folder = start("supervised")
+    with pytest.raises(OSError, match="disk full"):
+        loop.run(workers=0, on_update=crash_at_three)
+    assert start("supervised", go_on=True)[0].update == 2
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_going_on_under_other_conditions_is_refused(start: Start) -> None:
+    start("supervised")
+    record = RunRecord.load(start("supervised", go_on=True)[1] / "run.json")
+    changed = record.model_copy(update={"iterations": 99})
+    changed.save(start("supervised", go_on=True)[1] / "run.json")
+    with pytest.raises(UserError, match="iterations 99, asked for is 6"):
+        start("supervised", go_on=True)
+    with pytest.raises(UserError, match="--continue"):
+        start("supervised")
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_cases(start: Start) -> None:
+    loop, _ = start("supervised")
+    with torch.no_grad():
+        loop.trainer.network.heads[0].bias.fill_(math.nan)  # type: ignore[union-attr]
+    with pytest.raises(UserError, match=r"not finite at update 6 \(cases phantom_"):
+        loop.run(workers=0, on_update=nothing)
+
+
+def test_patch_dice_is_repeatable_and_leaves_the_network_in_training_mode(start: Start) -> None:
+    from autodiffseg.sampling import Sampling
+
+    loop, _ = start()
+    loop.trainer.network.train()
+    one, two = (patch_dice(loop.trainer, loop.validation, Sampling(steps=2), batches=1) for _ in range(2))
+    assert one == two
+    assert 0 <= one <= 1
+    assert loop.trainer.network.training
