@@ -18,15 +18,18 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from autodiffseg.diffusion.process import network_view
-from autodiffseg.evaluation.overlap import dice
+from autodiffseg.evaluation.overlap import class_overlaps
 from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.inference.predictor import CasePredictor
+from autodiffseg.labels import LabelSpec
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, RunRecord
 from autodiffseg.trainers.checkpoints import LAST, load_trainer
@@ -71,9 +74,9 @@ def measure(fold: Path, workspace: Workspace) -> dict[str, object]:
         label = np.asarray(store.label(case)[:])[0].clip(min=0)
         steps = predictors[0].predict_every_step(image, case)
         replaced = predictors[1].predict(image, case)
-        per_step.append([mean_dice(step.argmax(axis=0), label, trainer.spec.channels) for step in steps])
-        plain, noisy = steps[-1].argmax(axis=0), replaced.argmax(axis=0)
-        noise_dice.append(mean_dice(noisy, label, trainer.spec.channels))
+        per_step.append([mean_dice(trainer.spec.decode(step), label, trainer.spec) for step in steps])
+        plain, noisy = trainer.spec.decode(steps[-1]), trainer.spec.decode(replaced)
+        noise_dice.append(mean_dice(noisy, label, trainer.spec))
         foreground = (plain > 0) | (noisy > 0)
         changed.append((plain != noisy)[foreground].mean())
         moved.append(np.abs(steps[-1] - replaced).sum(axis=0)[foreground].mean() / 2)
@@ -106,9 +109,9 @@ def blind(trainer: DiffusionTrainer) -> None:
     trainer.mask_input = noise_instead  # type: ignore[method-assign]
 
 
-def mean_dice(pred: np.ndarray, gt: np.ndarray, channels: int) -> float:
+def mean_dice(pred: npt.NDArray[np.integer[Any]], gt: npt.NDArray[np.integer[Any]], spec: LabelSpec) -> float:
     """Mean over foreground classes."""
-    return float(np.nanmean([dice(pred == value, gt == value) for value in range(1, channels)]))
+    return float(np.nanmean([overlap.dice for overlap in class_overlaps(pred, gt, spec).values()]))
 
 
 if __name__ == "__main__":

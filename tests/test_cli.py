@@ -59,12 +59,12 @@ def test_a_command_that_cannot_be_loaded_does_not_take_the_others_along(
 def test_help_lists_every_command_and_the_main_path_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     told = capsys.readouterr().out
-    places = [
-        re.search(rf"│ {re.escape(name)}\s", told) for name in (*MAIN_PATH, *sorted(set(COMMANDS) - {*MAIN_PATH}))
-    ]
-    assert all(places)
-    starts = [place.start() for place in places if place]
-    assert starts == sorted(starts)
+    found = {name: re.search(rf"│ {re.escape(name)}\s", told) for name in COMMANDS}
+    starts = {name: place.start() for name, place in found.items() if place}
+    assert set(starts) == set(COMMANDS)
+    first = [starts[name] for name in MAIN_PATH]
+    assert first == sorted(first)
+    assert max(first) < min(start for name, start in starts.items() if name not in MAIN_PATH)
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
