@@ -111,10 +111,10 @@ def report_text(table: str, plan_seconds: float, runs: dict[str, Any]) -> str:
         use = run["mask_use"]
         if use is not None:
             steps = " ".join(f"{value:.4f}" for value in use["dice_per_step"])
-            figures = (
+            measured = (
                 f"{use['dice_with_noise_mask']:.4f} | {use['changed_voxels']:.4f} | {use['probability_change']:.4f}"
             )
-            lines.append(f"| {name} | {steps} | {figures} |")
+            lines.append(f"| {name} | {steps} | {measured} |")
     lines += ["", "## How", f"Machine: {record['hardware']}. Precision {record['precision']}."]
     lines += ["Versions: " + ", ".join(f"{name} {number}" for name, number in record["versions"].items()) + ".", ""]
     lines += [
