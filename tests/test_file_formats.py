@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -68,3 +69,12 @@ def test_the_keys_of_a_checkpoint_are_explained(name: str, trained_phantom: Path
     keys = set(torch.load(path, weights_only=True))
     of_last_alone = {"optimiser", "scaler", "best", "training_seconds"}
     assert keys == table_keys("checkpoint_last.pt, checkpoint_best.pt") - (set() if name == "last" else of_last_alone)
+
+
+def test_the_keys_of_a_summary_are_explained(trained_phantom: Path) -> None:
+    path = next(trained_phantom.glob("results/*/recycling*/fold_0/validation/summary.json"))
+    summary = json.loads(path.read_text())
+    assert set(summary) == table_keys("summary.json")
+    case = summary["metric_per_case"][0]
+    told = set(re.findall(r"`(\w+)`", section("summary.json")))
+    assert {*case, *case["metrics"]["1"]} - told == set()
