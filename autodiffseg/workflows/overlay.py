@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -37,7 +38,7 @@ def save_overlay(
         path: where the picture appears, atomically.
         image: `(Z, Y, X)` grey values; Z = 1 gives a single plane.
         outlines: what is outlined (`{"reference": …, "prediction": …}`) -> label map `(Z, Y, X)`; the first is drawn
-            broad and pale, the others thin.
+            broad and dark, the others thin and bright.
         classes: class or region -> the integers that belong to it.
         spacing_mm: (z, y, x), so that a voxel has its true proportions.
         title: stands above the picture.
@@ -63,8 +64,7 @@ def save_overlay(
         plot.set_title(f"{PLANES[axis]}, slice {index}" if len(axes_shown) > 1 else "", fontsize=10)
         plot.set_axis_off()
         for order, label in enumerate(outlines.values()):
-            for colour, members in zip(_colours(len(classes)), classes.values(), strict=True):
-                _outline(plot, np.isin(np.take(label, index, axis=axis), members), colour, broad=order == 0)
+            _outline(plot, np.take(label, index, axis=axis), list(classes.values()), broad=order == 0)
     figure.suptitle(title)
     figure.legend(
         handles=list(_legend(list(outlines), list(classes))), loc="outside lower center", ncols=6, frameon=False
@@ -79,25 +79,37 @@ def fullest_slice(mask: npt.NDArray[np.bool_], axis: int) -> int:
     return int(counts.argmax()) if counts.any() else mask.shape[axis] // 2
 
 
-def _outline(plot: Axes, mask: npt.NDArray[np.bool_], colour: str, *, broad: bool) -> None:
-    # matplotlib warns when there is no contour to draw.
-    if mask.any() and not mask.all():
-        width, opacity = (5.0, 0.45) if broad else (1.4, 1.0)
-        plot.contour(mask.astype(np.float32), levels=[0.5], colors=[colour], linewidths=width, alpha=opacity)
+def _outline(plot: Axes, label: Volume, classes: list[tuple[int, ...]], *, broad: bool) -> None:
+    """The outlines of all classes; smaller ones come on top, so that a core inside a shell keeps its own."""
+    masks = [np.isin(label, members) for members in classes]
+    pairs = sorted(zip(masks, _colours(len(classes)), strict=True), key=lambda pair: -int(pair[0].sum()))
+    for mask, colour in pairs:
+        if mask.any() and not mask.all():  # matplotlib warns when there is no contour to draw
+            plot.contour(
+                mask.astype(np.float32), levels=[0.5], colors=[_shade(colour, broad)], linewidths=_width(broad)
+            )
 
 
 def _legend(outlines: list[str], classes: list[str]) -> Iterator[Line2D]:
     for order, name in enumerate(outlines):
-        width, opacity = (5.0, 0.45) if order == 0 else (1.4, 1.0)
-        yield Line2D([], [], color="black", linewidth=width, alpha=opacity, label=name)
+        broad = order == 0
+        yield Line2D([], [], color="dimgray" if broad else "darkgray", linewidth=_width(broad), label=name)
     for colour, name in zip(_colours(len(classes)), classes, strict=True):
         yield Line2D([], [], color=colour, linewidth=8, label=name)
+
+
+def _width(broad: bool) -> float:
+    return 4.5 if broad else 1.5
+
+
+def _shade(colour: str, dark: bool) -> tuple[float, float, float]:
+    red, green, blue = to_rgb(colour)
+    share = 0.55 if dark else 1.0
+    return (share * red, share * green, share * blue)
 
 
 def _colours(count: int) -> list[str]:
     """As many colours as there are classes; beyond the palette they are taken round the hue circle."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
-    from matplotlib.colors import to_hex
-
     return [to_hex(colormaps["hsv"](place / count)) for place in range(count)]

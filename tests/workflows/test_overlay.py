@@ -57,3 +57,11 @@ def test_a_2d_image_is_one_plane(tmp_path: Path) -> None:
 
 def test_a_class_that_fills_the_slice_is_no_error(tmp_path: Path) -> None:
     assert draw(tmp_path / "full.png", np.ones_like(BALL), np.ones_like(BALL)).size
+
+
+def test_a_core_inside_a_shell_keeps_its_own_outline(tmp_path: Path) -> None:
+    core = BALL & (np.abs(np.arange(14) - 5) <= 1)
+    reference = np.where(core, 1, BALL * 2)
+    drawn = draw(tmp_path / "nested.png", reference, np.zeros_like(BALL))
+    dark = "#7e5700"  # 0.55 of the first colour: what the reference of the first class is drawn in
+    assert pixels_like(drawn, dark) > pixels_like(draw(tmp_path / "shell.png", BALL * 2, BALL * 0), dark)
