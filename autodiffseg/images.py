@@ -73,7 +73,7 @@ def read_label(path: Path) -> tuple[npt.NDArray[np.int16], Geometry]:
     """Read a label map as `(Z, Y, X)` int16; whole numbers stored as floats are accepted.
 
     Raises:
-        UserError: when the file is unreadable, has several components or numbers that are not whole.
+        UserError: when the file is unreadable, has several components, or numbers that are not whole or not 16 bit.
     """
     array, geometry = read_image(path)
     if array.shape[0] != 1:
@@ -81,13 +81,13 @@ def read_label(path: Path) -> tuple[npt.NDArray[np.int16], Geometry]:
             f"{path} has {array.shape[0]} components; a label map has one (convert colours to class numbers)."
         )
     label = array[0]
-    if not np.issubdtype(label.dtype, np.integer):
-        if not np.all(np.isfinite(label)) or np.any(label != np.rint(label)):
-            raise UserError(f"{path} holds numbers that are not whole; a label map holds class numbers.")
-    elif label.size and (label.max() > np.iinfo(np.int16).max or label.min() < np.iinfo(np.int16).min):
-        raise UserError(
-            f"{path} holds the label {label.max()}; class numbers up to {np.iinfo(np.int16).max} are possible."
-        )
+    whole = np.issubdtype(label.dtype, np.integer)
+    if not whole and (not np.all(np.isfinite(label)) or np.any(label != np.rint(label))):
+        raise UserError(f"{path} holds numbers that are not whole; a label map holds class numbers.")
+    limits = np.iinfo(np.int16)
+    for extreme in (label.max(), label.min()) if label.size else ():
+        if not limits.min <= extreme <= limits.max:  # the cast below would wrap it into another class
+            raise UserError(f"{path} holds the label {int(extreme)}; class numbers up to {limits.max} are possible.")
     return label.astype(np.int16), geometry
 
 

@@ -144,9 +144,16 @@ def test_numbers_that_are_not_whole_are_no_label_map(tmp_path: Path, wrong: floa
         read_label(tmp_path / "x.mha")
 
 
-def test_labels_beyond_16_bit_are_refused(tmp_path: Path) -> None:
-    write_image(tmp_path / "x.nii.gz", counted(OBLIQUE, np.int32) + 40000, OBLIQUE)
-    with pytest.raises(UserError, match="label 40059"):
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shift", "told"), [(40000, "label 40059;"), (65537, "label 65596;"), (-65535, "label -65535;")]
+)
+def test_labels_beyond_16_bit_are_refused(tmp_path: Path, dtype: type, shift: int, told: str) -> None:
+    array = counted(OBLIQUE, dtype)
+    array[array > 0] += max(shift, 0)
+    array[0, 0, 0] += min(shift, 0)
+    write_image(tmp_path / "x.nii.gz", array, OBLIQUE)
+    with pytest.raises(UserError, match=told):
         read_label(tmp_path / "x.nii.gz")
 
 
