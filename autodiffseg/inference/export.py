@@ -11,7 +11,7 @@ import numpy.typing as npt
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseProperties
-from autodiffseg.preprocessing.resample import resample_probability, separate_axis
+from autodiffseg.preprocessing.resample import resample_probability
 
 
 def restore_label(
@@ -55,9 +55,8 @@ def _on_cropped_grid(
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Each channel in turn on the grid of the cropped raw image, in transposed axis order."""
     shape = tuple(high - low for low, high in properties.crop)
-    separate = separate_axis(properties.spacing, properties.spacing_before)
     for channel in probabilities:
-        yield channel if channel.shape == shape else resample_probability(channel, shape, separate=separate)
+        yield channel if channel.shape == shape else resample_probability(channel, shape)
 
 
 def _argmax(channels: Iterator[npt.NDArray[np.float32]], values: list[int]) -> npt.NDArray[np.uint8]:

@@ -77,13 +77,11 @@ def resample_label(label: npt.NDArray[Any], new_shape: Shape, *, separate: int |
     return _resample(label, new_shape, separate, vote)
 
 
-def resample_probability(
-    channel: npt.NDArray[np.float32], new_shape: Shape, *, separate: int | None
-) -> npt.NDArray[np.float32]:
+def resample_probability(channel: npt.NDArray[np.float32], new_shape: Shape) -> npt.NDArray[np.float32]:
     """Resample one channel of probabilities `(Z, Y, X)` linearly along every axis.
 
     nnU-Net takes the nearest slice along a separate axis here too, which doubles slices when the case is finer than
-    the plan. Linear weights keep probabilities in [0, 1] and their sum over channels, so `separate` changes nothing.
+    the plan. Linear weights keep probabilities in [0, 1] and their sum over channels.
     """
     if channel.shape == tuple(new_shape):
         return channel.astype(np.float32)
