@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+SPACING_TOLERANCE = 1e-3
+"""Relative difference of spacing up to which two files are on one grid."""
+
 
 class Geometry(BaseModel):
     """Where a voxel grid lies: enough to write a label map onto the grid of the image it belongs to."""

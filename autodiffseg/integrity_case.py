@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from autodiffseg.errors import UserError
-from autodiffseg.geometry import Geometry
+from autodiffseg.geometry import SPACING_TOLERANCE, Geometry
 from autodiffseg.images import read_image
 from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.problems import Problem
 
-SPACING_TOLERANCE = 1e-3  # relative
 PLACE_TOLERANCE = 1e-3  # mm for the origin, absolute for direction cosines: float noise of the writers
 
 

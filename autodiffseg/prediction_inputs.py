@@ -6,8 +6,7 @@ from pathlib import Path
 
 from autodiffseg.dataset import group_case_files, unnumbered_files
 from autodiffseg.errors import UserError
-
-SHOWN = 30
+from autodiffseg.problems import SHOWN
 
 
 def check_prediction_inputs(

@@ -9,6 +9,7 @@ from pathlib import Path
 from autodiffseg.errors import UserError
 
 SHOWN = 30
+"""Faults that one message lists at most."""
 
 
 @dataclass(frozen=True)

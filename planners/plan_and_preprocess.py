@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from .presets import Preset
 
 CONFIGURATIONS = ("2d", "3d_fullres")
-MOST_PROCESSES = 8
 
 console = Console(highlight=False)
 
@@ -60,6 +58,7 @@ def command(
 
       autodiffseg plan-and-preprocess 4 -c 3d_fullres --preset cpu
     """
+    from autodiffseg.preprocessing.parallel import default_processes
     from autodiffseg.workspace import Workspace
 
     from .presets import find_preset
@@ -75,12 +74,6 @@ def command(
     place = Workspace(workspace)
     raw = place.raw_dataset(dataset)
     _prepare(raw, place, chosen, plan_name, configurations, num_processes or default_processes(), overwrite)
-
-
-def default_processes() -> int:
-    """The cores that this process may use, 8 at most."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, MOST_PROCESSES)
 
 
 def _prepare(

@@ -43,10 +43,9 @@ def command(
 
       autodiffseg evaluate -p predictions -r labelsTs --dataset-json raw/Dataset004_Hippocampus/dataset.json -o scores
     """
-    import os
-
     from autodiffseg.evaluation.folder import evaluate_folder
     from autodiffseg.evaluation.summary import write_summary
+    from autodiffseg.preprocessing.parallel import default_processes
 
     for folder in (predictions, references):
         if not folder.is_dir():
@@ -62,7 +61,7 @@ def command(
             spec,
             ending=ending,
             cases=cases,
-            processes=num_processes or min(os.cpu_count() or 1, 8),
+            processes=num_processes or default_processes(),
             on_case=lambda: progress.advance(task),
         )
     written = write_summary(summary, out or predictions)

@@ -12,12 +12,10 @@ from autodiffseg.errors import UserError
 from autodiffseg.evaluation.overlap import class_overlaps
 from autodiffseg.evaluation.summary import CaseScores, Scores, Summary, class_keys
 from autodiffseg.evaluation.surface import hd95_mm
+from autodiffseg.geometry import SPACING_TOLERANCE
 from autodiffseg.images import read_label
 from autodiffseg.labels import LabelSpec
 from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
-
-SPACING_TOLERANCE = 1e-3
-"""Relative difference of spacing up to which two files are on one grid."""
 
 
 class ScoringTask(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -16,6 +17,14 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 FEW_BYTES = 4e6  # compressed files of this size in all are done with sooner than worker processes have started
+
+MOST_PROCESSES = 8
+
+
+def default_processes() -> int:
+    """The cores that this process may use, 8 at most."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, MOST_PROCESSES)
 
 
 def useful_processes(files: Iterable[Path], processes: int) -> int:

@@ -21,7 +21,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.planners.dataset_copies import plan_folds
 from autodiffseg.planners.fingerprint_extraction import take_fingerprint
-from autodiffseg.planners.plan_and_preprocess import command, default_processes
+from autodiffseg.planners.plan_and_preprocess import command
 from autodiffseg.planners.raw_hash import hash_raw
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing import parallel
@@ -312,10 +312,6 @@ def test_a_failing_case_is_named_and_the_others_are_kept(raw: Path, tmp_path: Pa
     with pytest.raises(UserError, match=r"case ball_4: .*ball_4_0000\.nii\.gz cannot be read"):
         preprocess_dataset(RawDataset(raw), plan, "3d_fullres", tmp_path / "store", processes=1)
     assert CaseStore(tmp_path / "store").cases() == tuple(f"ball_{seed}" for seed in range(CASES) if seed != 4)
-
-
-def test_default_processes_are_bounded() -> None:
-    assert 1 <= default_processes() <= 8
 
 
 def test_help_shows_examples() -> None:

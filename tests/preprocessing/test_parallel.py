@@ -10,7 +10,7 @@ import pytest
 
 from autodiffseg.errors import UserError
 from autodiffseg.preprocessing import parallel
-from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+from autodiffseg.preprocessing.parallel import default_processes, for_each_case, useful_processes
 
 NUMBERS = {f"case {index}": float(index**2) for index in range(20)}
 
@@ -55,3 +55,12 @@ def test_little_work_starts_no_processes(tmp_path: Path, monkeypatch: pytest.Mon
     assert useful_processes(files, 8) == 1
     monkeypatch.setattr(parallel, "FEW_BYTES", 4)
     assert useful_processes(files, 8) == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell which cores are allowed")
+@pytest.mark.parametrize(("allowed", "wanted"), [(1, 1), (3, 3), (64, 8)])
+def test_as_many_processes_as_allowed_cores_but_eight_at_most(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, wanted: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)))
+    assert default_processes() == wanted
