@@ -28,7 +28,12 @@ def make_folds(cases: Sequence[str], groups: Sequence[str] | None = None) -> lis
 
     With `groups` (one per case) the groups are split so, and every case follows its group. With fewer than five
     groups there are as many folds as groups; a single one cannot be split and serves as both sides.
+
+    Raises:
+        UserError: when there is no case.
     """
+    if not cases:
+        raise UserError("There is no case to make folds of; add training cases to the dataset.")
     order = sorted(range(len(cases)), key=lambda index: cases[index])
     names = [cases[index] for index in order]
     owners = [groups[index] for index in order] if groups is not None else names
@@ -79,7 +84,7 @@ def select_fold(folds: Sequence[Fold], fold: str, cases: Sequence[str], *, sourc
     """
     if fold == "all":
         return Fold(train=tuple(sorted(cases)), val=tuple(sorted(cases)))
-    if not fold.isdigit() or int(fold) >= len(folds):
+    if fold not in {str(index) for index in range(len(folds))}:
         raise UserError(f"Fold '{fold}' is not in {source}: it has folds 0 to {len(folds) - 1}, and 'all' is possible.")
     chosen = folds[int(fold)]
     strangers = sorted({*chosen.train, *chosen.val} - set(cases))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.records import Record
+
+ATTENTION_HEADS = 8
+"""Of the transformer layers; the recycling paper has eight."""
 
 Scheme = Literal["ct", "zscore", "rescale", "rgb", "none"]
 
@@ -39,7 +43,18 @@ class NetworkPlan(Record):
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries for {stages} stages")
         if len(self.decoder_blocks) != stages - 1:
             raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries, {stages - 1} are needed")
+        if len({len(entry) for entry in (*self.kernels, *self.strides)}) != 1:
+            raise ValueError("every kernel and stride needs as many numbers as the configuration has dimensions")
+        if self.transformer_layers and self.features[-1] % ATTENTION_HEADS:
+            raise ValueError(
+                f"attention needs a multiple of {ATTENTION_HEADS} features, the last stage has {self.features[-1]}"
+            )
         return self
+
+    @property
+    def divisor(self) -> tuple[int, ...]:
+        """What each axis of a patch must be divisible by: the product of the strides."""
+        return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
 
 
 class NormalisationPlan(Record):
@@ -59,7 +74,7 @@ class ConfigurationPlan(Record):
     median_shape: tuple[int, ...]
     """Median case at the target spacing, voxels."""
     patch_size: tuple[int, ...]
-    batch_size: int
+    batch_size: int = Field(ge=1)
     batch_dice: bool
     normalisation: tuple[NormalisationPlan, ...]
     """One per channel."""
@@ -74,6 +89,11 @@ class ConfigurationPlan(Record):
                 raise ValueError(f"{name} needs {self.dimensions} numbers, has {len(getattr(self, name))}")
         if any(axis not in range(self.dimensions) for axis in self.mirror_axes):
             raise ValueError(f"mirror_axes must be in 0..{self.dimensions - 1}, got {self.mirror_axes}")
+        divisor = self.network.divisor
+        if len(divisor) != self.dimensions:
+            raise ValueError(f"network has {len(divisor)} axes, the configuration {self.dimensions}")
+        if any(size < 1 or size % step for size, step in zip(self.patch_size, divisor, strict=True)):
+            raise ValueError(f"patch_size {self.patch_size} must be divisible by {divisor}, the product of the strides")
         return self
 
 

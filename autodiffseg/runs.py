@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ class RunRecord(Record):
     options: dict[str, Any]
     """Every option of the trainer, defaults included."""
     plan_hash: str
+    training_cases: tuple[str, ...] = ()
+    validation_cases: tuple[str, ...] = ()
+    """The cases of the fold when the training began; a split that changes later does not concern it."""
     iterations: int
     """Network updates asked for."""
     iterations_done: int = 0
@@ -48,6 +52,16 @@ def run_name(trainer: str, plan: str, configuration: str, tag: str = "") -> str:
     """Folder name of a run. A trainer of the user's own is named by its class alone."""
     trainer = trainer.rpartition(":")[2]
     return "__".join([trainer, plan, configuration, *([tag] if tag else [])])
+
+
+def check_tag(tag: str) -> None:
+    """Refuse a tag that would make a folder of another name than it seems.
+
+    Raises:
+        UserError: for other characters than letters, digits, dot, dash and single underscores.
+    """
+    if tag and (not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag) or "__" in tag):
+        raise UserError(f"--tag {tag}: letters, digits, '.', '-' and single '_' are possible.")
 
 
 def fold_folder(run: Path, fold: str) -> Path:

@@ -67,7 +67,8 @@ class Workspace:
                 f"{path} does not exist;{have} Run `autodiffseg plan-and-preprocess {dataset}` "
                 f"(`--preset cpu` makes the plan 'cpu')."
             )
-        return Plan.load(path)
+        # A plan is called by its file, so that a copied and edited one has results of its own.
+        return Plan.load(path).model_copy(update={"name": name})
 
     def choose_plan(self, dataset: str, name: str | None) -> str:
         """The plan called `name`, else the dataset's only one, else `default`."""

@@ -27,7 +27,6 @@ from torch import Tensor
 
 from autodiffseg.diffusion.process import network_view
 from autodiffseg.evaluation.overlap import class_overlaps
-from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.labels import LabelSpec
 from autodiffseg.preprocessing.case_store import CaseStore
@@ -62,8 +61,7 @@ def measure(fold: Path, workspace: Workspace) -> dict[str, object]:
         raise SystemExit(f"{fold} is no diffusion model: it has no mask input.")
     blind(blinded)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
-    splits = workspace.splits_path(record.dataset)
-    cases = select_fold(load_folds(splits), record.fold, store.cases(), source=splits).val
+    cases = record.validation_cases
     predictors: list[CasePredictor] = [
         make_predictor([model], trainer.plan, record.configuration, trainer.spec, device=device, mirroring=False)
         for model in (trainer, blinded)

@@ -55,8 +55,10 @@ def save_checkpoint(path: Path, trainer: Trainer, name: str, **state: Any) -> No
         torch.save(content, temporary)
 
 
-def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """The content of a checkpoint, its tensors on `device`. Nothing in it is executed.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, its tensors on the CPU. Nothing in it is executed.
+
+    Whoever loads a state copies it to its device; AdamW keeps its step counts on the CPU, where they belong.
 
     Raises:
         UserError: when the file is missing or is no checkpoint of ours.
@@ -64,7 +66,7 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader raise nearly anything
         raise UserError(f"{path} is no readable checkpoint ({str(error).splitlines()[0]:.120}).") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -78,7 +80,7 @@ def load_trainer(path: Path, device: torch.device, precision: str = "auto") -> T
     Raises:
         UserError: when the file is no checkpoint, or its trainer is not installed.
     """
-    content = read_checkpoint(path, device)
+    content = read_checkpoint(path)
     cls = trainer_class(content["trainer"])
     trainer = cls(
         Plan.parse(content["plan"], source=f"{path}, plan"),
@@ -114,7 +116,7 @@ def initialise_from(trainer: Trainer, path: Path) -> tuple[int, int]:
     Raises:
         UserError: when nothing fits.
     """
-    weights = read_checkpoint(path, trainer.device)["network"]
+    weights = read_checkpoint(path)["network"]
     own = trainer.network.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     if not fitting:

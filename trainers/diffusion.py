@@ -57,8 +57,9 @@ class DiffusionTrainer(Trainer):
 
     @cached_property
     def alpha_bar(self) -> Tensor:
-        """ᾱ of every base step, `(T,)` float64, on the device."""
-        return alpha_bar(self.plan.diffusion).to(self.device)
+        """ᾱ of every base step, `(T,)`, on the device; float64, or float32 on MPS, which has no other."""
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return alpha_bar(self.plan.diffusion).to(self.device, dtype)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Segmentation loss of the prediction of x0 from the image and a noised mask."""
@@ -86,10 +87,12 @@ class DiffusionTrainer(Trainer):
         visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.plan.diffusion.respacing)
 
         def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
-            levels = torch.full((len(x_t),), alpha_bar_t, dtype=torch.float64, device=self.device)
+            levels = torch.full((len(x_t),), alpha_bar_t, dtype=self.alpha_bar.dtype, device=self.device)
             return self.probabilities(patch, *self.mask_input(x_t, levels))
 
-        yield from sample(denoise, self.alpha_bar.cpu()[visited], noise, sampling, channels=self.spec.channels)
+        yield from sample(
+            denoise, alpha_bar(self.plan.diffusion)[visited], noise, sampling, channels=self.spec.channels
+        )
 
     def mask_input(self, x_t: Tensor, alpha_bar_t: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the network is given of x_t: the mask in [0, 1] and, if it is conditioned on it, the noise level."""

@@ -35,7 +35,7 @@ class Logbook:
         self._events = _event_writer(folder)
 
     def add(self, row: dict[str, float]) -> None:
-        """Append a row, rewrite the CSV and redraw the picture."""
+        """Append a row and rewrite the CSV; the picture is redrawn with rows that have a validation Dice."""
         self.rows.append(row)
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -47,7 +47,8 @@ class Logbook:
                 if name != "update" and math.isfinite(value):
                     self._events.add_scalar(name, value, int(row["update"]))
             self._events.flush()
-        draw_progress(self.rows, self.folder / "progress.png")
+        if math.isfinite(row["validation_patch_dice"]):
+            draw_progress(self.rows, self.folder / "progress.png")
 
 
 def draw_progress(rows: list[dict[str, float]], path: Path) -> None:

@@ -25,7 +25,9 @@ from .prediction import choose_sampling
 from .randomness import generator
 
 LOG_EVERY = 50
-"""Updates between two rows of the logbook."""
+"""Fewest updates between two rows of the logbook."""
+MOST_ROWS = 1000
+"""Of the logbook: a long training has rows further apart."""
 
 OnUpdate = Callable[[int, dict[str, float]], None]
 
@@ -59,7 +61,7 @@ class Loop:
             UserError: when it is missing, damaged or of another network.
         """
         path = self.folder / LAST
-        content = read_checkpoint(path, self.trainer.device)
+        content = read_checkpoint(path)
         load_weights(self.trainer, content["network"], source=path)
         self.optimiser.load_state_dict(content["optimiser"])
         self.scaler.load_state_dict(content["scaler"])
@@ -78,7 +80,7 @@ class Loop:
         logbook = Logbook(self.folder, resume_at=self.update)
         options, iterations = self.trainer.options, self.record.iterations
         self.trainer.network.train()
-        tally = _Tally()
+        tally, log_every = _Tally(), max(LOG_EVERY, iterations // MOST_ROWS)
         row: dict[str, float] = {}
         with (
             interruption() as stop_asked,
@@ -87,12 +89,13 @@ class Loop:
             for batch in _timed(batches, tally):
                 tally.add(*self.step(batch))
                 self.update += 1
-                if self.update % LOG_EVERY == 0 or self.update == iterations:
-                    row = self._look(tally, batch)
+                if self.update % log_every == 0 or self.update == iterations:
+                    row = self._look(tally)
                     logbook.add(row)
                     tally.clear()
                 stopping = stop_asked()
                 if self.update % options.checkpoint_every == 0 or self.update == iterations or stopping:
+                    self._refuse_nonfinite(tally)
                     self.record = self.record.model_copy(update={"training_seconds": time.perf_counter() - began})
                     self._save(LAST)
                 on_update(self.update, row)
@@ -105,10 +108,7 @@ class Loop:
         trainer, options = self.trainer, self.trainer.options
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.update, self.record.iterations, options)
-        moved = batch._replace(
-            image=batch.image.to(trainer.device, non_blocking=True),
-            label=batch.label.to(trainer.device, non_blocking=True),
-        )
+        moved = batch._replace(image=batch.image.to(trainer.device), label=batch.label.to(trainer.device))
         loss = trainer.loss(moved, generator(trainer.device, self.record.seed, self.update))
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
@@ -118,7 +118,8 @@ class Loop:
         self.scaler.update()
         return loss, norm
 
-    def _look(self, tally: _Tally, batch: Batch) -> dict[str, float]:
+    def _look(self, tally: _Tally) -> dict[str, float]:
+        self._refuse_nonfinite(tally)
         options, iterations = self.trainer.options, self.record.iterations
         row = {
             "update": float(self.update),
@@ -126,11 +127,6 @@ class Loop:
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "validation_patch_dice": math.nan,
         }
-        if not math.isfinite(row["loss"]):
-            raise UserError(
-                f"The loss is not finite at update {self.update} (cases {', '.join(batch.cases)}). The last checkpoint "
-                "is kept; try --set learning_rate=… smaller, or --precision fp32."
-            )
         if self.update % options.validate_every == 0 or self.update == iterations:
             sampling = choose_sampling(self.trainer.plan)
             dice = patch_dice(self.trainer, self.validation, sampling, batches=options.validation_batches)
@@ -139,6 +135,14 @@ class Loop:
                 self.best = dice
                 self._save(BEST)
         return row
+
+    def _refuse_nonfinite(self, tally: _Tally) -> None:
+        """Stop before diverged weights replace a good checkpoint."""
+        if tally.count and not math.isfinite(tally.means()["loss"]):
+            raise UserError(
+                f"The loss is not finite in updates {self.update - tally.count + 1} to {self.update}. The last "
+                "checkpoint is kept; try --set learning_rate=… smaller, or --precision fp32."
+            )
 
     def _save(self, name: str) -> None:
         self.record = self.record.model_copy(

@@ -12,10 +12,11 @@ import torch
 from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.invocation import command_line
 from autodiffseg.preprocessing.case_store import CaseStore
-from autodiffseg.runs import RECORD, RunRecord, fold_folder, run_name
+from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
 from .checkpoints import LAST, initialise_from, trainer_class
@@ -60,23 +61,28 @@ def prepare(
     dataset_json = DatasetJson.load(workspace.dataset_json_path(dataset))
     store = CaseStore(workspace.preprocessed(dataset) / plan.data_id(request.configuration))
     splits = workspace.splits_path(dataset)
-    if not store.cases():
+    expected = Fingerprint.load(workspace.fingerprint_path(dataset)).cases
+    missing = set(expected) - set(store.cases())
+    if missing:
         raise UserError(
-            f"Configuration {request.configuration} of {dataset} is not preprocessed. Run "
-            f"`autodiffseg plan-and-preprocess {request.dataset} -c {request.configuration} --preset {plan.preset}`."
+            f"{len(missing)} of {len(expected)} cases of {dataset} are not preprocessed for {request.configuration}. "
+            f"Run `autodiffseg plan-and-preprocess {request.dataset} -c {request.configuration} --preset {plan.preset} "
+            f"--name {plan.name}`."
         )
     fold = select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
 
     tag = "-".join(part for part in (request.tag, f"seed-{request.seed}" if request.seed else "") if part)
+    check_tag(tag)
     run = workspace.results(dataset) / run_name(request.trainer, plan.name, request.configuration, tag)
     folder = fold_folder(run, request.fold)
-    if (folder / RECORD).is_file() and not go_on:
+    begun = (folder / LAST).is_file()  # a training that failed before its first checkpoint may be repeated at will
+    if begun and not go_on:
         raise UserError(f"{folder} holds an earlier training. Go on with --continue, or give this one a --tag.")
 
     torch.manual_seed(request.seed)
     trainer = cls(plan, request.configuration, dataset_json, options, device=device, precision=precision)
     notes = []
-    if init_from is not None:
+    if init_from is not None and not begun:
         taken, all_of_them = initialise_from(trainer, init_from)
         notes.append(f"{taken} of {all_of_them} weights taken from {init_from}.")
     record = RunRecord(
@@ -87,8 +93,10 @@ def prepare(
         tag=tag,
         fold=request.fold,
         seed=request.seed,
-        options=options.model_dump(),
+        options=options.model_dump(mode="json"),
         plan_hash=hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16],
+        training_cases=fold.train,
+        validation_cases=fold.val,
         iterations=request.iterations or plan.iterations,
         parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
         device=str(device),
@@ -98,14 +106,15 @@ def prepare(
         git_revision=git_revision(),
         command=command_line(),
     )
-    if go_on and (folder / RECORD).is_file():
-        _same_run(RunRecord.load(folder / RECORD), record, folder)
+    if begun:
+        # The record keeps telling of the first sitting; the others must be like it.
+        record = _same_run(RunRecord.load(folder / RECORD), record, folder)
     sources = [
         BatchSource(store, cases, configuration, trainer.spec, seed=request.seed, augment=augment)
         for cases, augment in ((fold.train, options.augment), (fold.val, False))
     ]
     loop = Loop(trainer, record, folder, *sources)
-    if go_on and (folder / LAST).is_file():
+    if begun:
         loop.resume()
         notes.append(f"Going on after update {loop.update}.")
     else:
@@ -113,12 +122,13 @@ def prepare(
     return loop, folder, notes
 
 
-def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> None:
-    """Refuse to go on with a training under other conditions: its record would no longer be true."""
-    for field in ("plan_hash", "seed", "options", "iterations"):
+def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> RunRecord:
+    """The record of a training that is gone on with; refuse other conditions: it would no longer be true."""
+    for field in ("trainer", "plan_hash", "seed", "options", "iterations", "precision", "training_cases"):
         old, new = getattr(before, field), getattr(now, field)
         if old != new:
+            told = f"{old}, asked for is {new}" if len(f"{old}{new}") < 200 else "other values"
             raise UserError(
-                f"--continue: {folder / RECORD} has {field} {old}, asked for is {new}. Ask for the same, or give the "
-                "new training a --tag."
+                f"--continue: {folder / RECORD} has {field} {told}. Ask for the same, or give the new training a --tag."
             )
+    return before

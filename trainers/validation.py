@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.workspace import Workspace
@@ -52,8 +51,7 @@ def validate_fold(
 
     record = RunRecord.load(folder / RECORD)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
-    splits = workspace.splits_path(record.dataset)
-    cases = select_fold(load_folds(splits), record.fold, store.cases(), source=splits).val
+    cases = record.validation_cases
     sampling = choose_sampling(trainer.plan, steps, sampler)
     predictor = make_predictor(
         [trainer], trainer.plan, record.configuration, trainer.spec, device=trainer.device, sampling=sampling
@@ -68,5 +66,6 @@ def validate_fold(
     summary = evaluate_folder(
         out, workspace.reference_labels(record.dataset), trainer.spec, ending=ending, cases=cases, processes=1
     )
-    write_summary(summary, out, checkpoint=checkpoint, sampling=sampling.model_dump())
+    notes = {"checkpoint": checkpoint, "updates": record.iterations_done, "sampling": sampling.model_dump()}
+    write_summary(summary, out, **notes)
     return summary

@@ -72,6 +72,8 @@ def results_in_order(make: Maker, *, start: int, stop: int, workers: int) -> Ite
         if received is not None:
             # Left to the garbage collector they would live as long as a traceback that refers to them.
             received._shutdown_workers()
+            for worker in received._workers:
+                worker.kill()  # nothing to do for one that has ended; torch would only ask, by SIGTERM
 
 
 class _Numbered(Dataset[Any]):
@@ -102,7 +104,9 @@ def _checked(received: Iterable[Any]) -> Iterator[Any]:
 
 
 def _prepare_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal to the whole group is for the parent to answer: it saves, then ends the workers.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
 
@@ -116,12 +120,12 @@ def _follow(parent: int) -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Hold back Ctrl-C while workers start, so that it never hits one that does not ignore it yet."""
+    """Hold back Ctrl-C and SIGTERM while workers start: they must not hit one that does not ignore them yet."""
     mask: Callable[..., Any] | None = getattr(signal, "pthread_sigmask", None)  # not on Windows
     if mask is None:
         yield
         return
-    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -23,10 +23,10 @@ def noised(x0: Tensor, alpha_bar_t: Tensor, noise: Tensor) -> Tensor:
 
     Args:
         x0: `(B, K, *patch)`.
-        alpha_bar_t: `(B,)`, one level per sample; the roots are taken in float64.
+        alpha_bar_t: `(B,)`, one level per sample, float64 where the device has it: the roots are taken in its type.
         noise: like x0, standard normal.
     """
     shape = (-1, *([1] * (x0.ndim - 1)))
-    signal = alpha_bar_t.double().sqrt().reshape(shape).to(x0.dtype)
-    spread = (1 - alpha_bar_t.double()).sqrt().reshape(shape).to(x0.dtype)
+    signal = alpha_bar_t.sqrt().reshape(shape).to(x0.dtype)
+    spread = (1 - alpha_bar_t).sqrt().reshape(shape).to(x0.dtype)
     return signal * x0 + spread * noise

@@ -32,8 +32,8 @@ def alpha_bar(plan: DiffusionPlan) -> Tensor:
 
 
 def level(alpha_bar: Tensor) -> Tensor:
-    """The log signal-to-noise ratio log ᾱ/(1-ᾱ) in float64, clipped to ±20: what the network is told."""
-    return torch.logit(alpha_bar.double()).clamp(-LEVEL_LIMIT, LEVEL_LIMIT)
+    """The log signal-to-noise ratio log ᾱ/(1-ᾱ) in the type of ᾱ, clipped to ±20: what the network is told."""
+    return torch.logit(alpha_bar).clamp(-LEVEL_LIMIT, LEVEL_LIMIT)
 
 
 def _betas(plan: DiffusionPlan) -> Tensor:

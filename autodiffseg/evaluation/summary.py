@@ -25,6 +25,9 @@ CONVENTIONS = {
     "foreground_mean": "mean of the means of the foreground classes or regions",
 }
 
+NOTES = ("checkpoint", "updates", "sampling")
+"""What `validate` adds: which weights were scored, and how they were sampled."""
+
 Scores = dict[str, float]
 """Metric -> value."""
 
@@ -134,7 +137,7 @@ def load_summary(path: Path) -> Summary:
             for entry in content["metric_per_case"]
         )
         classes = content.get("classes") or {key: key for key in content["mean"]}
-        return Summary(classes, cases, {"checkpoint": content.get("checkpoint", "last")})
+        return Summary(classes, cases, {name: content[name] for name in NOTES if name in content})
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run `autodiffseg evaluate` or `autodiffseg validate`.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:

@@ -43,7 +43,7 @@ class UNet(nn.Module):
         conditioned = level_conditioning == "film"
         self.mask_channels = mask_channels
         self.deep_supervision = plan.deep_supervision
-        self.divisor = tuple(torch.tensor(plan.strides).prod(dim=0).tolist())
+        self.divisor = plan.divisor
         self.embedding = LevelEmbedding() if conditioned else None
 
         block: type[ConvBlock] | type[ResidualBlock] = ConvBlock if plan.encoder == "plain" else ResidualBlock

@@ -21,7 +21,8 @@ def test_rows_after_the_point_of_resuming_are_dropped(tmp_path: Path) -> None:
     for update in (50, 100, 150):
         first.add(row(update))
     second = Logbook(tmp_path, resume_at=100)
-    second.add(row(120))
+    assert not (tmp_path / "progress.png").exists()
+    second.add({**row(120), "validation_patch_dice": 0.5})
     with (tmp_path / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(entry["update"]) for entry in rows] == [50, 100, 120]

@@ -83,17 +83,19 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(start: Star
     record = resumed.run(workers=1, on_update=nothing)
     assert record.finished
     assert same(weights(whole), weights(resumed))
-    assert same(weights(whole), read_checkpoint(folder / LAST, torch.device("cpu"))["network"])
+    assert same(weights(whole), read_checkpoint(folder / LAST)["network"])
     other, _ = start(tag="other", seed=1)
     other.run(workers=0, on_update=nothing)
     assert not same(weights(whole), weights(other))
 
 
-def test_a_crash_between_checkpoints_goes_back_to_the_last_one(start: Start) -> None:
-    def crash_at_three(update: int, row: dict[str, float]) -> None:
-        if update == 3:
-            raise OSError("disk full")
+def crash_at_three(update: int, row: dict[str, float]) -> None:
+    """Something goes wrong after the checkpoint of update 2."""
+    if update == 3:
+        raise OSError("disk full")
 
+
+def test_a_crash_between_checkpoints_goes_back_to_the_last_one(start: Start) -> None:
     loop, folder = start("supervised")
     with pytest.raises(OSError, match="disk full"):
         loop.run(workers=0, on_update=crash_at_three)
@@ -102,21 +104,50 @@ def test_a_crash_between_checkpoints_goes_back_to_the_last_one(start: Start) -> 
 
 
 def test_going_on_under_other_conditions_is_refused(start: Start) -> None:
-    start("supervised")
-    record = RunRecord.load(start("supervised", go_on=True)[1] / "run.json")
-    changed = record.model_copy(update={"iterations": 99})
-    changed.save(start("supervised", go_on=True)[1] / "run.json")
-    with pytest.raises(UserError, match="iterations 99, asked for is 6"):
-        start("supervised", go_on=True)
+    loop, folder = start("supervised")
+    with pytest.raises(OSError, match="disk full"):
+        loop.run(workers=0, on_update=crash_at_three)
     with pytest.raises(UserError, match="--continue"):
         start("supervised")
+    record = RunRecord.load(folder / "run.json")
+    for field, value in (("iterations", 99), ("precision", "bf16"), ("training_cases", ("phantom_000",))):
+        record.model_copy(update={field: value}).save(folder / "run.json")
+        with pytest.raises(UserError, match=f"--continue: .* has {field}"):
+            start("supervised", go_on=True)
+
+
+def test_a_training_that_never_reached_a_checkpoint_may_be_repeated(start: Start) -> None:
+    start("supervised")
+    assert start("supervised")[0].update == 0
+
+
+def test_the_record_keeps_the_cases_of_the_fold(start: Start) -> None:
+    record = RunRecord.load(start("supervised")[1] / "run.json")
+    assert record.validation_cases == ("phantom_003", "phantom_005")
+    assert len(record.training_cases) == 4
+
+
+def test_a_missing_case_is_refused_for_fold_all_too(start: Start, tmp_path: Path) -> None:
+    (json,) = (tmp_path / "workspace" / "preprocessed").rglob("3d_fullres-*/phantom_001.json")
+    json.unlink()
+    with pytest.raises(UserError, match="1 of 6 cases"):
+        start("supervised")
+
+
+@pytest.mark.parametrize("tag", ["a/b", "../x", "a__b", "", "-x"])
+def test_only_tags_that_make_one_folder_are_possible(start: Start, tag: str) -> None:
+    if tag:
+        with pytest.raises(UserError, match="--tag"):
+            start("supervised", tag=tag)
+    else:
+        assert start("supervised", tag=tag)[1].parent.name == "supervised__cpu__3d_fullres"
 
 
 def test_a_loss_that_is_not_finite_is_named_with_its_cases(start: Start) -> None:
     loop, _ = start("supervised")
     with torch.no_grad():
         loop.trainer.network.heads[0].bias.fill_(math.nan)  # type: ignore[union-attr]
-    with pytest.raises(UserError, match=r"not finite at update 6 \(cases phantom_"):
+    with pytest.raises(UserError, match="not finite in updates 1 to 2"):
         loop.run(workers=0, on_update=nothing)
 
 
