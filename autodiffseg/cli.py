@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from typing import Annotated
@@ -34,14 +35,12 @@ def run(arguments: list[str]) -> int:
             build_app()(args=arguments, prog_name="autodiffseg")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
-    except UserError as error:
-        if debug:
+    except Exception as error:
+        told = _told(error)
+        if debug or told is None:
             raise
-        return _complain(f"Error: {error}", code=2)
-    except MemoryError as error:
-        if debug:
-            raise
-        return _complain(f"Error: out of memory ({error}); use fewer --num-processes or a smaller plan.", code=2)
+        typer.echo(f"Error: {told}", err=True)
+        return 2
     return 0
 
 
@@ -86,6 +85,21 @@ def _root(
     """Self-configuring diffusion segmentation of medical images."""
 
 
-def _complain(message: str, *, code: int) -> int:
-    typer.echo(message, err=True)
-    return code
+def _told(error: Exception) -> str | None:
+    """What went wrong and its cure, where the user can mend it; None for a fault of ours. Names no command's option."""
+    if isinstance(error, UserError):
+        return str(error)
+    detail = " ".join(str(error).split())[:120]
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{detail}; free some space there, or write to another disk."
+        return f"{detail}; see that the path exists and may be read and written, or name another."
+    if isinstance(error, MemoryError):
+        return f"out of memory ({detail}); use fewer processes, or a plan with smaller patches."
+    # torch's own errors are known by their names and words: importing torch for this would take seconds.
+    if isinstance(error, RuntimeError):
+        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+            return f"out of memory ({detail}); end other programs on the device, or use a plan with smaller patches."
+        if "PytorchStreamWriter" in str(error) or "inline_container.cc" in str(error):  # its writer of files
+            return f"a checkpoint could not be written ({detail}); is the disk full?"
+    return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import torch
 import typer
 
 from autodiffseg import __version__, registry
@@ -24,13 +26,17 @@ def leaves() -> list[tuple[str, ...]]:
     return found
 
 
-def failing(message: str) -> object:
-    """A command that fails as a user's mistake does."""
+def failing(error: Exception) -> object:
+    """A command that fails so."""
 
     def command() -> None:
-        raise UserError(message)
+        raise error
 
     return command
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
 
 
 @pytest.mark.parametrize("command", leaves(), ids=" ".join)
@@ -91,16 +97,68 @@ def test_main_exits_with_the_code_of_the_command() -> None:
 
 
 def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with patch("importlib.metadata.EntryPoint.load", return_value=failing("plan.json is odd; mend it.")):
+    with patch("importlib.metadata.EntryPoint.load", return_value=failing(UserError("plan.json is odd; mend it."))):
         assert run(["train"]) == 2
     assert capsys.readouterr() == ("", "Error: plan.json is odd; mend it.\n")
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "train"], ["train", "--debug"]])
 def test_debug_shows_where_the_mistake_was_found(arguments: list[str]) -> None:
-    broken = patch("importlib.metadata.EntryPoint.load", return_value=failing("odd"))
+    broken = patch("importlib.metadata.EntryPoint.load", return_value=failing(UserError("odd")))
     with broken, pytest.raises(UserError, match="odd"):
         run(arguments)
+
+
+CPU_MEMORY = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried 9 bytes."
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "cure"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/out"), "Permission denied: '/out'", "name another"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left", "free some space"),
+        (MemoryError("Unable to allocate\n9 GiB"), "out of memory (Unable to allocate 9 GiB)", "fewer processes"),
+        (OutOfMemoryError("CUDA out of memory."), "out of memory (CUDA out of memory.)", "smaller patches"),
+        (RuntimeError(CPU_MEMORY), "alloc_cpu", "smaller patches"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0"), "checkpoint", "disk full"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 640 vs 534"), "checkpoint", "full"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line_with_the_cure(
+    error: Exception, words: str, cure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = patch("importlib.metadata.EntryPoint.load", return_value=failing(error))
+    with command:
+        assert run(["train"]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert cure in told
+    assert told.count("\n") == 1
+    assert "--" not in told  # not every command has the same options
+    with command, pytest.raises(type(error)):
+        run(["train", "--debug"])
+
+
+def test_torchs_own_memory_error_is_known_by_its_name() -> None:
+    assert torch.OutOfMemoryError.__name__ == OutOfMemoryError.__name__
+    assert issubclass(torch.OutOfMemoryError, RuntimeError)
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    broken = patch("importlib.metadata.EntryPoint.load", return_value=failing(RuntimeError("odd")))
+    with broken, pytest.raises(RuntimeError, match="odd"):
+        run(["train"])
+
+
+def test_a_workspace_that_cannot_be_made_is_one_line(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    places = ["--workspace", str(tmp_path / "file" / "work")]
+    assert run(["plan-and-preprocess", str(phantom_raw), "--preset", "cpu", "--num-processes", "1", *places]) == 2
+    told = capsys.readouterr().err
+    assert str(tmp_path / "file") in told
+    assert told.count("\n") == 1
 
 
 def test_a_dataset_that_does_not_exist_is_named_with_the_cure(
