@@ -76,7 +76,14 @@ class DatasetJson(Record):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Channel names in the order of the files `_0000`, `_0001`, …"""
+        """Channel names in the order of the files `_0000`, `_0001`, …
+
+        Raises:
+            UserError: when a key of channel_names is no whole number.
+        """
+        strange = [key for key in self.channel_names if not key.isdecimal()]
+        if strange:
+            raise UserError(f"dataset.json: channel_names has the key '{strange[0]}'; number the channels from 0.")
         return tuple(self.channel_names[key] for key in sorted(self.channel_names, key=int))
 
     @property
@@ -96,7 +103,7 @@ class DatasetJson(Record):
             return self.groups[case]
         if self.group_regex is not None:
             found = re.search(self.group_regex, case)
-            if found is None or not found.groups():
+            if found is None or not found.groups() or found[1] is None:
                 raise UserError(
                     f"dataset.json: 'group_regex' finds no group in case id '{case}'; "
                     "it must match every id and have one pair of brackets."

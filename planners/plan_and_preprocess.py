@@ -92,9 +92,13 @@ def _prepare(
     from .existing_plan import choose_plan
     from .explain import explain_plan
 
-    folds, note = plan_folds(raw, workspace)
+    known = _known_fingerprint(raw, workspace, processes)
+    if known is None:
+        _check(raw, processes)
+    folds, note = plan_folds(raw, workspace)  # after the check: it needs cases, and a group for each
     _tell(note)
-    fingerprint, before = _fingerprint(raw, workspace, processes)
+    before = None if known else _earlier_fingerprint(raw, workspace)
+    fingerprint = known or _take_fingerprint(raw, workspace, processes)
     planned = _plan(raw, fingerprint, preset, name)
     path = workspace.plan_path(raw.name, name)
     earlier = _plan(raw, before, preset, name).plan if before is not None else None
@@ -122,23 +126,33 @@ def _prepare(
     _report(raw, choice.plan, wanted, path)
 
 
-def _fingerprint(raw: RawDataset, workspace: Workspace, processes: int) -> tuple[Fingerprint, Fingerprint | None]:
-    """The fingerprint of the raw files as they are now, and the one of before where they have changed."""
+def _known_fingerprint(raw: RawDataset, workspace: Workspace, processes: int) -> Fingerprint | None:
+    """The fingerprint of an earlier run, if it was taken from the raw files as they are now."""
+    before = _earlier_fingerprint(raw, workspace)
+    if before is None or before.raw_hash != _hash_or_none(raw, _hash_cache(raw, workspace), processes):
+        return None
+    console.print("The raw files have not changed: integrity check and fingerprint are those of before.")
+    return before
+
+
+def _earlier_fingerprint(raw: RawDataset, workspace: Workspace) -> Fingerprint | None:
     from autodiffseg.fingerprint import Fingerprint
 
+    path = workspace.fingerprint_path(raw.name)
+    return Fingerprint.load(path) if path.is_file() else None
+
+
+def _take_fingerprint(raw: RawDataset, workspace: Workspace, processes: int) -> Fingerprint:
     from .fingerprint_extraction import take_fingerprint
     from .raw_hash import hash_raw
 
-    path = workspace.fingerprint_path(raw.name)
-    before = Fingerprint.load(path) if path.is_file() else None
-    cache = workspace.preprocessed(raw.name) / "raw_files.json"
-    if before is not None and before.raw_hash == _hash_or_none(raw, cache, processes):
-        console.print("The raw files have not changed: integrity check and fingerprint are those of before.")
-        return before, None
-    _check(raw, processes)
-    raw_hash = hash_raw(raw, cache, threads=processes)
+    raw_hash = hash_raw(raw, _hash_cache(raw, workspace), threads=processes)
     with _progress("Fingerprint", len(raw.cases)) as advance:
-        return take_fingerprint(raw, raw_hash, processes=processes, on_case=advance), before
+        return take_fingerprint(raw, raw_hash, processes=processes, on_case=advance)
+
+
+def _hash_cache(raw: RawDataset, workspace: Workspace) -> Path:
+    return workspace.preprocessed(raw.name) / "raw_files.json"
 
 
 def _hash_or_none(raw: RawDataset, cache: Path, processes: int) -> str | None:

@@ -76,6 +76,13 @@ def test_channels_are_sorted_by_number_not_by_text() -> None:
     assert DatasetJson.parse(json.dumps(BASIC | {"channel_names": names}), source="x").channels == ("c0", "c2", "c10")
 
 
+@pytest.mark.parametrize("key", ["T1", "-1", "0.5", "", "²"])
+def test_a_channel_key_that_is_no_number_is_refused(key: str) -> None:
+    content = BASIC | {"channel_names": {"0": "T1", key: "T2"}}
+    with pytest.raises(UserError, match=f"channel_names has the key '{key}'"):
+        _ = DatasetJson.parse(json.dumps(content), source="x").channels
+
+
 def test_a_missing_dataset_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.json does not exist"):
         RawDataset(tmp_path)
@@ -97,6 +104,8 @@ def test_a_case_without_group_is_refused(tmp_path: Path) -> None:
         make_dataset(tmp_path, group_regex="^(p\\d+)_").group("q")
     with pytest.raises(UserError, match="one pair of brackets"):
         make_dataset(tmp_path, group_regex="^p").group("p")
+    with pytest.raises(UserError, match="finds no group in case id 'p'"):
+        make_dataset(tmp_path, group_regex="^p(\\d)?").group("p")
 
 
 def test_a_broken_regular_expression_is_refused_on_reading(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_a_single_case_serves_as_both_sides() -> None:
     assert make_folds(["a"]) == [Fold(train=("a",), val=("a",))]
 
 
+@pytest.mark.parametrize("groups", [None, []])
+def test_no_case_cannot_be_split(groups: list[str] | None) -> None:
+    with pytest.raises(UserError, match="no case"):
+        make_folds([], groups)
+
+
 def test_the_file_round_trips_in_the_form_of_nnunet(tmp_path: Path) -> None:
     path = tmp_path / "splits_final.json"
     save_folds(path, make_folds(names(11)))

@@ -277,6 +277,34 @@ def test_an_unsound_dataset_is_refused_and_leaves_nothing(raw: Path, tmp_path: P
     assert not (tmp_path / "w").exists()
 
 
+def change(raw: Path, **keys: Any) -> None:
+    description = json.loads((raw / "dataset.json").read_text())
+    (raw / "dataset.json").write_text(json.dumps({**description, **keys}))
+
+
+def test_a_dataset_without_cases_is_told_as_such(raw: Path, tmp_path: Path) -> None:
+    change(raw, file_ending=".nii")  # the files end with .nii.gz
+    with pytest.raises(UserError, match=r"there is no training case; add imagesTr/CASE_0000\.nii"):
+        run(raw, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_cases_without_a_group_are_told_with_all_other_problems(raw: Path, tmp_path: Path) -> None:
+    change(raw, group_regex="(patient)")
+    (raw / "labelsTr" / "ball_2.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"has 2 problems:(.|\n)*'group_regex' finds no group(.|\n)*ball_2"):
+        run(raw, tmp_path / "w")
+
+
+@pytest.mark.parametrize("planned_before", [False, True])
+def test_channels_without_numbers_are_told_by_the_check(raw: Path, tmp_path: Path, planned_before: bool) -> None:
+    if planned_before:
+        run(raw, tmp_path / "w", configurations=["2d"])
+    change(raw, channel_names={"CT": "0"})
+    with pytest.raises(UserError, match="the keys of channel_names are CT; number them"):
+        run(raw, tmp_path / "w", configurations=["2d"])
+
+
 def test_a_file_that_vanishes_later_is_reported_by_the_integrity_check(raw: Path, tmp_path: Path) -> None:
     run(raw, tmp_path / "w", configurations=["2d"])
     before = tree(tmp_path / "w")
