@@ -127,8 +127,10 @@ def test_interrupts_are_held_back_only_while_workers_start():
 TRAINING = """
 import multiprocessing, time
 from functools import partial
+import signal
 import numpy as np
 from autodiffseg.dataloading.workers import results_in_order
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 with results_in_order(partial(np.full, (1, 1, 64, 64, 64)), start=0, stop=10**6, workers=2) as results:
     next(results)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
@@ -139,7 +141,7 @@ with results_in_order(partial(np.full, (1, 1, 64, 64, 64)), start=0, stop=10**6,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["ctrl-c", "kill -9"])
+@pytest.mark.parametrize("way", ["ctrl-c", "scancel", "kill -9"])
 def test_nothing_is_left_of_a_training_that_is_stopped_from_outside(way):
     training = subprocess.Popen(
         [sys.executable, "-c", TRAINING],
@@ -153,8 +155,11 @@ def test_nothing_is_left_of_a_training_that_is_stopped_from_outside(way):
     time.sleep(0.5)
     if way == "ctrl-c":
         os.killpg(training.pid, signal.SIGINT)  # a terminal interrupts the workers too
+    elif way == "scancel":
+        os.killpg(training.pid, signal.SIGTERM)  # so does a cluster
     else:
         training.kill()
     _, complaints = training.communicate(timeout=20)
     assert wait_until_gone(pids, 5)
-    assert complaints.count("Traceback") == (way == "ctrl-c")
+    assert complaints.count("Traceback") == (way != "kill -9")
+    assert "worker died" not in complaints
