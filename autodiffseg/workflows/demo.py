@@ -28,7 +28,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all that the demo writes.")] = Path(
         "autodiffseg_demo"
     ),
-    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Network updates of each training.")] = 200,
+    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Network updates of each training.")] = 250,
 ) -> None:
     """Run everything once on a made-up dataset: plan, train two trainers briefly, predict, evaluate, compare.
 
