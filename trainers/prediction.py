@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from autodiffseg.atomic import atomic_path
+from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_case, write_image
 from autodiffseg.inference.export import restore_label, restore_probabilities
@@ -25,12 +26,14 @@ def choose_sampling(plan: Plan, steps: int | None = None, sampler: str | None = 
     """The sampling that is asked for; what is None is the plan's.
 
     Raises:
-        UserError: when there is no such sampler.
+        UserError: when there is no such sampler, or the plan's schedule cannot be walked in so many steps.
     """
     name = sampler or plan.diffusion.sampler
     if name not in ("ddpm", "ddim"):
         raise UserError(f"--sampler {name}: ddpm and ddim are possible.")
-    return Sampling.model_validate({"steps": steps or plan.diffusion.sampling_steps, "sampler": name})
+    count = steps or plan.diffusion.sampling_steps
+    respaced_steps(plan.diffusion.base_steps, count, plan.diffusion.respacing)
+    return Sampling.model_validate({"steps": count, "sampler": name})
 
 
 def make_predictor(

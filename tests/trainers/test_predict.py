@@ -265,6 +265,7 @@ REFUSED = {
     "checkpoint": (["--checkpoint", "best"], "the fold has: checkpoint_last.pt"),
     "checkpoint name": (["--checkpoint", "first"], "last and best"),
     "sampler": (["--sampler", "euler"], "ddpm and ddim"),
+    "steps": (["--steps", "1002"], "choose between 1 and the 1001 base steps"),
     "device": (["--device", "abacus"], "--device abacus"),
     "precision": (["--precision", "fp8"], "--precision fp8"),
     "step size": (["--step-size", "0"], "--step-size"),
@@ -281,6 +282,14 @@ def test_a_mistake_in_the_call_is_told_before_any_work(
     assert predict(images, tmp_path / "out", model, *more) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("trainers")
+def test_a_mistake_in_the_call_leaves_earlier_predictions_alone(images: Path, model: Path, tmp_path: Path) -> None:
+    assert predict(images, tmp_path / "out", model) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert predict(images, tmp_path / "out", model, "--steps", "1002") == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.mark.usefixtures("trainers")

@@ -15,7 +15,7 @@ from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_label
 from autodiffseg.labels import LabelSpec
-from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.sampling import NoiseSource, Sampling
@@ -79,3 +79,13 @@ def test_sampling_is_the_plans_where_nothing_is_asked_for(plan: Plan) -> None:
     assert choose_sampling(plan, steps=2, sampler="ddim") == Sampling(steps=2, sampler="ddim")
     with pytest.raises(UserError, match="ddpm and ddim"):
         choose_sampling(plan, sampler="euler")
+
+
+def test_steps_that_the_schedule_cannot_take_are_refused(plan: Plan) -> None:
+    assert choose_sampling(plan, steps=1001).steps == 1001
+    with pytest.raises(UserError, match="1002 sampling steps are not possible: choose between 1 and the 1001"):
+        choose_sampling(plan, steps=1002)
+    uneven = plan.model_copy(update={"diffusion": DiffusionPlan(respacing="endpoints")})
+    assert choose_sampling(uneven, steps=6).steps == 6
+    with pytest.raises(UserError, match="cannot make 4 steps of 1001"):
+        choose_sampling(uneven, steps=4)
