@@ -7,12 +7,13 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import typer
 
 from autodiffseg import registry
-from autodiffseg.cli import run
+from autodiffseg.cli import build_app, run
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import write_image
-from autodiffseg.workflows.demo import DATASET, MARK, steps
+from autodiffseg.workflows.demo import DATASET, MARK, TRAINERS, steps
 
 
 def pretend(arguments: list[str]) -> int:
@@ -36,6 +37,27 @@ def test_every_step_is_an_announced_command(tmp_path: Path) -> None:
     assert set(names) <= set(registry.known(registry.COMMANDS))
     assert names[-1] == "compare"
     assert [arguments for arguments in steps(tmp_path, 7) if "--iterations" in arguments and "7" not in arguments] == []
+
+
+def parse(arguments: list[str]) -> dict[str, object]:
+    """What a command would be called with; nothing runs. Raises for options, numbers and arguments that are wrong."""
+    command = typer.main.get_command(build_app()).commands[arguments[0]]  # type: ignore[attr-defined]  # a group
+    return dict(command.make_context(arguments[0], list(arguments[1:])).params)
+
+
+def test_every_step_is_understood_by_its_command(tmp_path: Path) -> None:
+    understood = {arguments[0]: parse(arguments) for arguments in steps(tmp_path, 7)}
+    assert understood["train"]["iterations"] == 7
+    assert understood["predict"]["out"] == understood["evaluate"]["predictions"] == tmp_path / "predictions"
+    assert set(TRAINERS) <= set(registry.known(registry.TRAINERS))
+
+
+@pytest.mark.parametrize("more", [["--no-such-option", "3"], ["--iterations", "many"], ["one-too-many"], ["--plan"]])
+def test_a_step_that_its_command_does_not_understand_would_be_seen(tmp_path: Path, more: list[str]) -> None:
+    train = next(arguments for arguments in steps(tmp_path, 7) if arguments[0] == "train")
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # which class depends on the release of Typer
+        parse([*train, *more])
+    assert getattr(raised.value, "exit_code", None) == 2
 
 
 def test_the_steps_are_shown_as_typed_and_end_with_the_overlays(
