@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from autodiffseg.evaluation.comparison import Entrant
     from autodiffseg.evaluation.summary import CaseScores
     from autodiffseg.runs import RunRecord
+    from autodiffseg.workspace import Workspace
 
 console = Console(highlight=False)
 
@@ -54,12 +56,13 @@ def command(
 
     place = Workspace(workspace)
     name = place.planned_dataset(dataset)
-    entrants, left_out = find_entrants(place.results(name), trainers or (), configuration, plan)
     declared = DatasetJson.load(place.dataset_json_path(name))
+    classes = class_keys(declared.spec)
+    entrants, left_out = find_entrants(place, name, classes, trainers or (), configuration, plan)
     chosen = baseline or next((entrant.name for entrant in entrants if entrant.name.startswith("supervised")), "")
     result = compare(
         entrants,
-        class_keys(declared.spec),
+        classes,
         baseline=chosen or entrants[0].name,
         group=declared.group if declared.has_groups else None,
         left_out=left_out,
@@ -79,48 +82,67 @@ def command(
 
 
 def find_entrants(
-    results: Path, trainers: tuple[str, ...] | list[str], configuration: str | None, plan: str | None
+    workspace: Workspace,
+    dataset: str,
+    classes: Mapping[str, str],
+    trainers: Sequence[str],
+    configuration: str | None,
+    plan: str | None,
 ) -> tuple[list[Entrant], list[str]]:
     """The runs that can be compared, and sentences about those that cannot.
 
     Raises:
-        UserError: when no run is left.
+        UserError: when a named trainer has no run, or no run is left.
     """
     from autodiffseg.evaluation.comparison import Entrant
     from autodiffseg.evaluation.summary import SUMMARY, load_summary
-    from autodiffseg.runs import VALIDATION, fold_folder, fold_records
+    from autodiffseg.runs import VALIDATION, dataset_runs, fold_folder, fold_records
 
+    found = {run: fold_records(run) for run in dataset_runs(workspace, dataset)}
+    first = {run: next(iter(records.values())) for run, records in found.items()}
+    fitting = [
+        run
+        for run, record in first.items()
+        if configuration in (None, record.configuration) and plan in (None, record.plan)
+    ]
+    _refuse_unknown(trainers, [first[run] for run in fitting])
     chosen: list[tuple[RunRecord, dict[str, RunRecord], dict[str, CaseScores], str]] = []
     left_out = []
-    for run in sorted(results.iterdir()) if results.is_dir() else ():
-        records = fold_records(run) if run.is_dir() else {}
-        first = next(iter(records.values()), None)
-        if first is None or not _wanted(first, trainers, configuration, plan):
+    for run in fitting:
+        if trainers and not any(_is_called(first[run], name) for name in trainers):
             continue
         cases: dict[str, CaseScores] = {}
         scored: dict[str, RunRecord] = {}
         mark = ""
-        for fold, record in records.items():
+        for fold, record in found[run].items():
             path = fold_folder(run, fold) / VALIDATION / SUMMARY
             if fold == "all":
                 left_out.append(f"fold all of {run.name}: it validates on what it was trained on.")
-            elif not path.is_file():
+                continue
+            if not path.is_file():
                 left_out.append(f"fold {fold} of {run.name}: not validated (`autodiffseg validate`).")
-            else:
-                summary = load_summary(path)
-                cases.update({case.case: case for case in summary.cases})
-                scored[fold] = record
-                if summary.notes["checkpoint"] == "best":
-                    mark = " (best checkpoint: chosen on these cases)"
+                continue
+            summary = load_summary(path)
+            if set(summary.classes) != set(classes):
+                scored_on = ", ".join(summary.classes.values())
+                left_out.append(f"fold {fold} of {run.name}: scored on other classes ({scored_on}); train it anew.")
+                continue
+            cases.update({case.case: case for case in summary.cases})
+            scored[fold] = record
+            if summary.notes.get("checkpoint") == "best":
+                mark = " (best checkpoint: chosen on these cases)"
         if scored:
-            chosen.append((first, scored, cases, mark))
+            chosen.append((first[run], scored, cases, mark))
     if not chosen:
-        raise UserError(f"{results} holds no validated run that fits; train one with `autodiffseg train`.")
+        why = f" Left out: {' '.join(left_out)}" if left_out else ""
+        raise UserError(
+            f"{workspace.results(dataset)} holds no validated run that fits; train one with `autodiffseg train`.{why}"
+        )
     same_plan = len({record.plan for record, *_ in chosen}) == 1
     same_configuration = len({record.configuration for record, *_ in chosen}) == 1
     entrants = []
     for record, scored, cases, mark in chosen:
-        parts = [record.trainer.rpartition(":")[2]]
+        parts = [_shown(record)]
         parts += [] if same_plan else [record.plan]
         parts += [] if same_configuration else [record.configuration]
         parts += [record.tag] if record.tag else []
@@ -143,11 +165,20 @@ def cost(records: list[RunRecord]) -> dict[str, str]:
     }
 
 
-def _wanted(
-    record: RunRecord, trainers: tuple[str, ...] | list[str], configuration: str | None, plan: str | None
-) -> bool:
-    return (
-        (not trainers or record.trainer in trainers)
-        and configuration in (None, record.configuration)
-        and plan in (None, record.plan)
-    )
+def _refuse_unknown(trainers: Sequence[str], records: Sequence[RunRecord]) -> None:
+    """Raise UserError for a named trainer that none of the runs has."""
+    from autodiffseg.registry import unknown
+
+    known = sorted({_shown(record) for record in records})
+    for name in trainers:
+        if known and not any(_is_called(record, name) for record in records):
+            raise UserError(unknown("trainer", name, known) + " These have runs that fit.")
+
+
+def _is_called(record: RunRecord, name: str) -> bool:
+    """Whether a run's trainer is called so; one of the user's own, my_trainers:Mixed, is by its class as well."""
+    return name in (record.trainer, _shown(record))
+
+
+def _shown(record: RunRecord) -> str:
+    return record.trainer.rpartition(":")[2]

@@ -81,14 +81,20 @@ def compare(
     group: Callable[[str], str] | None = None,
     left_out: Sequence[str] = (),
 ) -> Comparison:
-    """Compare entrants over the cases that all of them have.
+    """Compare entrants over the cases that all of them have; each of them has scores of all `classes`.
 
     The unit is a case's mean over foreground classes; with `group` (case -> patient or site) the group's mean. Tests
     are against `baseline`; Holm's adjustment is over the rows, within one metric.
 
     Raises:
-        UserError: when there is no common case, or no such baseline.
+        UserError: when there is no common case, no such baseline, or a class that an entrant has no score of.
     """
+    for entrant in entrants:
+        for case in entrant.cases.values():
+            if not set(classes) <= set(case.metrics):
+                raise UserError(
+                    f"{entrant.name} has no score of every class in {case.case}; score it on the same classes."
+                )
     if baseline not in {entrant.name for entrant in entrants}:
         raise UserError(f"Baseline '{baseline}' is not among {', '.join(entrant.name for entrant in entrants)}.")
     common = sorted(set.intersection(*(set(entrant.cases) for entrant in entrants)))

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from autodiffseg.cli import run
+from autodiffseg.errors import UserError
+from autodiffseg.evaluation.comparison import Entrant, compare
 from autodiffseg.evaluation.summary import CaseScores, Summary, write_summary
-from autodiffseg.runs import RunRecord
+from autodiffseg.runs import RunRecord, run_name
 
 CASES = [f"case{i}" for i in range(8)]
 
 
 def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0", tag: str = "") -> None:
     """A validated fold whose first class scores `dice` and whose second scores 0.1 less."""
-    name = f"{trainer}__cpu__3d_fullres" + (f"__{tag}" if tag else "")
+    name = run_name(trainer, "cpu", "3d_fullres", tag)
     folder = workspace / "results" / "Dataset001_Toy" / name / f"fold_{fold}"
     record = RunRecord(
         dataset="Dataset001_Toy",
@@ -101,6 +103,56 @@ def test_runs_are_chosen_by_trainer_and_told_apart_by_tag(workspace: Path) -> No
     assert set(compared(workspace, "--trainer", "recycling")) == {"recycling", "recycling seed-1"}
 
 
+@pytest.mark.parametrize("name", ["MixedTrainer", "my_trainers:MixedTrainer"])
+def test_a_trainer_of_ones_own_goes_by_its_class_too(workspace: Path, name: str) -> None:
+    add_run(workspace, "my_trainers:MixedTrainer", [0.7] * 8)
+    assert set(compared(workspace, "--trainer", name)) == {"MixedTrainer"}
+
+
+def declare(workspace: Path, labels: dict[str, int]) -> None:
+    path = workspace / "preprocessed" / "Dataset001_Toy" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "labels": labels}))
+
+
+def test_runs_scored_on_other_classes_are_left_out_and_named(workspace: Path) -> None:
+    summary = workspace / "results/Dataset001_Toy/recycling__cpu__3d_fullres/fold_0/validation/summary.json"
+    content = json.loads(summary.read_text())
+    content["classes"]["3"] = "three"
+    for case in content["metric_per_case"]:
+        case["metrics"]["3"] = case["metrics"]["1"]
+    summary.write_text(json.dumps(content))
+    declare(workspace, {"background": 0, "one": 1, "two": 2, "three": 3})
+    rows = compared(workspace)
+    assert set(rows) == {"recycling"}
+    assert float(rows["recycling"]["Dice_three"]) == pytest.approx(0.845)
+    text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
+    assert "fold 0 of supervised__cpu__3d_fullres: scored on other classes (one, two)" in text
+
+
+def test_when_every_run_was_scored_on_other_classes_that_is_told(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(workspace, {"background": 0, "one": 1})
+    assert run(["compare", "1", "--workspace", str(workspace)]) == 2
+    told = capsys.readouterr().err
+    assert "holds no validated run" in told
+    assert told.count("scored on other classes (one, two)") == 2
+
+
+def test_an_output_that_cannot_be_written_is_one_line(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / "file").touch()
+    assert run(["compare", "1", "--workspace", str(workspace), "-o", str(workspace / "file" / "report")]) == 2
+    told = capsys.readouterr().err
+    assert str(workspace / "file") in told
+    assert told.count("\n") == 1
+
+
+def test_the_library_refuses_entrants_that_lack_a_class() -> None:
+    scores = CaseScores("a", {"1": {"Dice": 1.0, "HD95": 0.0}}, "a.nii.gz", "a.nii.gz")
+    with pytest.raises(UserError, match="x has no score of every class in a"):
+        compare([Entrant("x", {"a": scores}, {})], {"1": "one", "2": "two"}, baseline="x")
+
+
 def test_unvalidated_folds_and_fold_all_are_left_out(workspace: Path) -> None:
     add_run(workspace, "recycling", [1.0] * 8, fold="all")
     add_run(workspace, "recycling", [1.0] * 8, fold="1")
@@ -126,7 +178,9 @@ def test_groups_are_the_units(workspace: Path) -> None:
 def test_mistakes_are_told_in_one_line(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         (["compare", "1", "--baseline", "nothing"], "Baseline 'nothing'"),
-        (["compare", "1", "--trainer", "nothing"], "holds no validated run"),
+        (["compare", "1", "--trainer", "supervised", "--trainer", "recyclng"], "Did you mean 'recycling'? Known: re"),
+        (["compare", "1", "--configuration", "2d"], "holds no validated run"),
+        (["compare", "1", "--plan", "nothing", "--trainer", "recycling"], "holds no validated run"),
         (["compare", "7"], "has not been planned"),
     ):
         assert run([*arguments, "--workspace", str(workspace)]) == 2
