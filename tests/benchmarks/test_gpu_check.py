@@ -44,6 +44,44 @@ def test_the_check_tries_itself_on_a_cpu_and_prints_one_json_object() -> None:
     assert {run["trainer"] for run in findings["training"]} == {"supervised", "diffusion", "recycling"}
 
 
+def told(returncode: int, stdout: str = "", stderr: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess([], returncode, stdout, stderr)
+
+
+@pytest.mark.parametrize(
+    ("done", "passed_on_cuda", "passed_on_cpu"),
+    [
+        (told(0, "3 passed, 2 skipped, 9 deselected in 1.0s"), True, True),
+        (told(0, "5 skipped, 9 deselected in 1.0s"), False, True),
+        (told(1, "FAILED tests/a.py::b - odd\n1 failed, 2 passed in 1.0s"), False, False),
+        (told(1, "ERROR tests/a.py\n1 error in 1.0s"), False, False),
+        (told(1, "", "/usr/bin/python: No module named pytest"), False, False),
+        (told(5, "no tests collected (99 deselected) in 1.0s"), False, False),
+        (told(4, "", "ERROR: usage"), False, False),
+        (told(-9), False, False),
+        (told(0), False, False),
+    ],
+)
+def test_only_tests_that_were_run_have_passed(
+    monkeypatch: pytest.MonkeyPatch,
+    done: subprocess.CompletedProcess[str],
+    passed_on_cuda: bool,
+    passed_on_cpu: bool,
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    check = load("gpu_check")
+    tests = check.count_tests(done)
+    assert check.have_passed(tests, torch.device("cuda")) is passed_on_cuda
+    assert check.have_passed(tests, torch.device("cpu")) is passed_on_cpu
+    assert len(tests["failures"]) == tests["failed"]
+
+
+def test_why_no_test_could_be_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    tests = load("gpu_check").count_tests(told(1, "", "/usr/bin/python: No module named pytest\n"))
+    assert tests["failures"] == ["pytest left with 1: /usr/bin/python: No module named pytest"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_gpu_the_check_says_so_in_one_line() -> None:
     done = gpu_check()
