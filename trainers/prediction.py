@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,14 +14,20 @@ import torch
 from autodiffseg.atomic import atomic_path
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.errors import UserError
-from autodiffseg.images import read_case, write_image
+from autodiffseg.images import read_case, read_geometry, write_image
 from autodiffseg.inference.export import restore_label, restore_probabilities
 from autodiffseg.inference.predictor import CasePredictor, PatchModel
 from autodiffseg.labels import LabelSpec
+from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.sampling import Sampling
+
+OUT_OF_MEMORY = (
+    "there is not enough memory for it; end other programs, leave out --save-probabilities, "
+    "or use --device cpu or a machine with more memory"
+)
 
 
 def choose_sampling(plan: Plan, steps: int | None = None, sampler: str | None = None) -> Sampling:
@@ -130,13 +138,14 @@ def predict_cases(
         save_probabilities: write the probabilities too.
 
     Yields:
-        Each case with None, or with what is wrong with it; a bad case does not stop the others.
+        Each case with None, or with what is wrong with it; a bad case, or one too large for the memory, does not stop
+        the others.
     """
     for case, files in cases.items():
+        fault = None
         try:
             image, geometry = read_case(files)
-            if not np.isfinite(image).all():
-                raise UserError(f"{files[0]} holds NaN or infinite values.")
+            _require_sound(files, image)
             prepared = preprocess_case(image, geometry, case=case, plan=plan, configuration=configuration, spec=spec)
             del image
             predict_image(
@@ -149,6 +158,37 @@ def predict_cases(
                 probabilities_file=out / f"{case}.npz" if save_probabilities else None,
             )
         except UserError as error:
-            yield case, str(error)
-        else:
-            yield case, None
+            fault = str(error)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            fault = OUT_OF_MEMORY
+        if fault == OUT_OF_MEMORY and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # after the except block, whose traceback keeps the tensors alive
+        yield case, fault
+
+
+def _require_sound(files: Sequence[Path], image: npt.NDArray[np.float32]) -> None:
+    """Refuse what the integrity check refuses in training images: values or voxel sizes that mean nothing.
+
+    The bytes of NIfTI files are asked, since the reader has put 0 and 1 mm in their place.
+    """
+    for path in files:
+        try:
+            spacing = written_spacing(path) or read_geometry(path).spacing[::-1]
+            broken = count_nonfinite(path)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{path} is damaged ({error}); copy it again.") from error
+        if not all(math.isfinite(step) and step > 0 for step in spacing):
+            shown = ", ".join(f"{step:.4g}" for step in spacing)
+            raise UserError(f"{path}: the voxel size is ({shown}) mm (x, y, z); write the true one into the file.")
+        if broken:
+            raise UserError(f"{path} holds {broken} voxels that are NaN or infinite; replace them.")
+    if not np.isfinite(image).all():
+        raise UserError(f"{' or '.join(map(str, files))} holds NaN or infinite values; replace them.")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # Only on CUDA has torch a class of its own for it; these are its words for CPU and MPS.
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

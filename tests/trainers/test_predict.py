@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,93 @@ def test_images_that_are_not_finite_are_bad_cases(
     assert predict(tmp_path / "images", tmp_path / "out", model, "--fold", "0") == 1
     assert "a_0000.mha holds NaN" in capsys.readouterr().err
     assert not (tmp_path / "out" / "a.mha").exists()
+
+
+def rewrite(path: Path, change: Callable[[bytearray], None]) -> None:
+    """Change the bytes of a compressed file."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    change(content)
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
+@pytest.mark.usefixtures("trainers")
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_nifti_images_that_are_not_finite_are_bad_cases(
+    wrong: float, images: Path, model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    # SimpleITK would read 0 here; the last voxel stands at the end of the file.
+    rewrite(images / "a_0000.nii.gz", lambda content: struct.pack_into("<f", content, len(content) - 4, wrong))
+    assert predict(images, tmp_path / "out", model) == 1
+    told = capsys.readouterr().err
+    assert "1 of 3 cases" in told
+    assert "a_0000.nii.gz holds 1 voxels that are NaN or infinite" in told
+    assert [name for name in names(tmp_path / "out") if name.endswith(".nii.gz")] == ["b.nii.gz", "c.nii.gz"]
+
+
+@pytest.mark.usefixtures("trainers")
+@pytest.mark.parametrize("wrong", [0.0, np.nan])
+def test_images_without_a_voxel_size_are_bad_cases(
+    wrong: float, images: Path, model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    rewrite(images / "b_0000.nii.gz", lambda content: struct.pack_into("<f", content, 84, wrong))  # pixdim[2]
+    assert predict(images, tmp_path / "out", model) == 1
+    assert f"b_0000.nii.gz: the voxel size is (0.8, {wrong:g}, 1.5) mm" in capsys.readouterr().err
+    assert [name for name in names(tmp_path / "out") if name.endswith(".nii.gz")] == ["a.nii.gz", "c.nii.gz"]
+
+
+def test_every_channel_is_looked_at(
+    images: Path, model: Path, tmp_path: Path, capsys: Any, trainers: dict[str, FakeTrainer]
+) -> None:
+    trainers["fold_0"].dataset = DatasetJson.model_validate(DATASET | {"channel_names": {"0": "T1", "1": "T2"}})
+    for case in ("a", "b", "c"):
+        write_image(images / f"{case}_0001.nii.gz", np.full(OBLIQUE.shape, np.nan, np.float32), OBLIQUE)
+    assert predict(images, tmp_path / "out", model, "--fold", "0") == 1
+    assert "b_0001.nii.gz holds 1512 voxels that are NaN" in capsys.readouterr().err
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+def fail_once(trainer: FakeTrainer, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first patch raises, the others are predicted."""
+    errors, real = [error], trainer.predict_steps
+
+    def predict_steps(patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
+        if errors:
+            raise errors.pop()
+        return real(patch, noise, sampling)
+
+    monkeypatch.setattr(trainer, "predict_steps", predict_steps)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_a_case_too_large_for_the_memory_does_not_stop_the_others(
+    error: Exception,
+    images: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: Any,
+    trainers: dict[str, FakeTrainer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fail_once(trainers["fold_0"], error, monkeypatch)
+    assert predict(images, tmp_path / "out", model, "--fold", "0") == 1
+    told = capsys.readouterr().err
+    assert "1 of 3 cases" in told
+    assert "a: there is not enough memory for it; end other programs" in told
+    assert [name for name in names(tmp_path / "out") if name.endswith(".nii.gz")] == ["b.nii.gz", "c.nii.gz"]
+
+
+def test_a_fault_of_the_code_is_not_taken_for_one_of_the_case(
+    images: Path, model: Path, tmp_path: Path, trainers: dict[str, FakeTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_once(trainers["fold_0"], RuntimeError("shapes differ"), monkeypatch)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        predict(images, tmp_path / "out", model, "--fold", "0")
 
 
 REFUSED = {
