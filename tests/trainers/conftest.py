@@ -63,13 +63,13 @@ def dataset_json(*, regions: bool = False) -> DatasetJson:
     )
 
 
-def tiny_batch(dimensions: int = 3, seed: int = 0) -> Batch:
+def tiny_batch(dimensions: int = 3, seed: int = 0, device: str = "cpu") -> Batch:
     """Labels are a threshold of the image, with a corner that is unknown."""
     rng = torch.Generator().manual_seed(seed)
     image = torch.randn(2, 1, *(8,) * dimensions, generator=rng)
     label = ((image[:, 0] > 0).short() + (image[:, 0] > 0.8).short()).short()
     label[:, :2] = -2
-    return Batch(image, label, ("a", "b"))
+    return Batch(image.to(device), label.to(device), ("a", "b"))
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def make_trainer() -> MakeTrainer:
         name: str,
         *,
         dimensions: int = 3,
+        device: str = "cpu",
         precision: str = "fp32",
         regions: bool = False,
         deep_supervision: bool = False,
@@ -93,7 +94,7 @@ def make_trainer() -> MakeTrainer:
             "patches",
             dataset_json(regions=regions),
             read_settings(cls.Options, settings),
-            device=torch.device("cpu"),
+            device=torch.device(device),
             precision=precision,  # type: ignore[arg-type]
         )
 
