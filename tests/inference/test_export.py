@@ -18,6 +18,7 @@ from autodiffseg.preprocessing.preprocessor import preprocess_case
 
 CLASSES = LabelSpec(labels={"background": 0, "a": 1, "b": 7})
 REGIONS = LabelSpec(labels={"background": 0, "whole": (1, 2), "core": (2,)}, regions_class_order=(1, 2))
+REVERSED = REGIONS.model_copy(update={"regions_class_order": (2, 1)})
 
 
 def plan(spacing: tuple[float, ...], transpose: tuple[int, int, int] = (0, 1, 2)) -> Plan:
@@ -124,7 +125,7 @@ def properties(
     )
 
 
-@pytest.mark.parametrize("spec", [CLASSES, REGIONS])
+@pytest.mark.parametrize("spec", [CLASSES, REGIONS, REVERSED], ids=["classes", "regions", "reversed"])
 def test_streaming_over_channels_equals_decoding_them_together(spec: LabelSpec) -> None:
     probabilities = (
         np.random.default_rng(1).integers(0, 5, (spec.channels, 4, 5, 6)).astype(np.float32) / 4
