@@ -79,6 +79,10 @@ class Trainer(ABC):
             sampling: steps and sampler.
         """
 
+    def passes(self, sampling: Sampling) -> int:
+        """Network calls that one prediction of a patch takes."""
+        return 1
+
     @property
     def image_channels(self) -> int:
         """C, channels of an image."""

@@ -94,6 +94,10 @@ class DiffusionTrainer(Trainer):
             denoise, alpha_bar(self.plan.diffusion)[visited], noise, sampling, channels=self.spec.channels
         )
 
+    def passes(self, sampling: Sampling) -> int:
+        """One a step."""
+        return sampling.steps
+
     def mask_input(self, x_t: Tensor, alpha_bar_t: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the network is given of x_t: the mask in [0, 1] and, if it is conditioned on it, the noise level."""
         conditioned = self.network.embedding is not None

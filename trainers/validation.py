@@ -67,5 +67,6 @@ def validate_fold(
         out, workspace.reference_labels(record.dataset), trainer.spec, ending=ending, cases=cases, processes=1
     )
     notes = {"checkpoint": checkpoint, "updates": record.iterations_done, "sampling": sampling.model_dump()}
+    notes["passes"] = trainer.passes(sampling)
     write_summary(summary, out, **notes)
     return summary

@@ -25,8 +25,8 @@ CONVENTIONS = {
     "foreground_mean": "mean of the means of the foreground classes or regions",
 }
 
-NOTES = ("checkpoint", "updates", "sampling")
-"""What `validate` adds: which weights were scored, and how they were sampled."""
+NOTES = ("checkpoint", "updates", "sampling", "passes")
+"""What `validate` adds: the weights scored, how they were sampled, and how many network calls a patch took."""
 
 Scores = dict[str, float]
 """Metric -> value."""

@@ -17,15 +17,28 @@ DIGITS = {"Dice": 4, "HD95": 2}
 UNITS = {"Dice": "Dice", "HD95": "HD95 [mm]"}
 
 
-def terminal_table(comparison: Comparison) -> Table:
-    """For the terminal."""
+def terminal_tables(comparison: Comparison) -> list[Table]:
+    """For the terminal: the scores, the classes and the cost, each narrow enough to be read there."""
     header, *rows = cells(comparison, "rich")
-    table = Table()
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    tables = []
+    for title, wanted in _parts(comparison, header).items():
+        table = Table(title=title, title_justify="left")
+        for index in (0, *wanted):
+            table.add_column(header[index], justify="left" if index == 0 else "right")
+        for row in rows:
+            table.add_row(*(row[index] for index in (0, *wanted)))
+        tables.append(table)
+    return tables
+
+
+def _parts(comparison: Comparison, header: list[str]) -> dict[str, list[int]]:
+    """Title -> columns of the table."""
+    costs = {column for entrant in comparison.entrants for column in entrant.cost}
+    classes = {f"{metric} {name}" for metric in METRICS for name in comparison.classes.values()}
+    parts: dict[str, list[int]] = {"Scores": [], "Per class": [], "Cost": []}
+    for index, name in enumerate(header[1:], start=1):
+        parts["Cost" if name in costs else "Per class" if name in classes else "Scores"].append(index)
+    return {title: columns for title, columns in parts.items() if columns}
 
 
 def markdown(comparison: Comparison) -> str:

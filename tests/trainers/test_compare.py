@@ -175,6 +175,15 @@ def test_groups_are_the_units(workspace: Path) -> None:
     assert rows["recycling"]["Dice_p"] == ""  # three units are too few for a test
 
 
+def test_scores_of_an_earlier_state_are_left_out(workspace: Path) -> None:
+    path = workspace / "results/Dataset001_Toy/recycling__cpu__3d_fullres/fold_0/run.json"
+    summary = path.parent / "validation" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "updates": 5, "passes": 5}))
+    assert set(compared(workspace)) == {"supervised"}
+    text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
+    assert "validated after 5 of its 10 updates" in text
+
+
 def test_mistakes_are_told_in_one_line(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         (["compare", "1", "--baseline", "nothing"], "Baseline 'nothing'"),
