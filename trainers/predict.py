@@ -55,8 +55,9 @@ def command(
     """Segment new images with a trained model.
 
     Each label map has the geometry of its image. Probabilities are averaged over windows, mirrored versions and folds.
-    OUTPUT also gets dataset.json (for `evaluate`) and predict.json (how the predictions came about). A case that
-    cannot be read does not stop the others; it is named at the end, and the exit code is 1.
+    OUTPUT also gets dataset.json (for `evaluate`) and predict.json (how the predictions came about); earlier
+    predictions of the same cases are removed first, unless you say --continue. A case that cannot be read does not stop
+    the others; it is named at the end, and the exit code is 1.
 
     Examples:
 
@@ -102,9 +103,9 @@ def command(
         precision=chosen_precision,
         versions=_versions(),
     )
-    prepare_output(out, record, dataset, go_on=go_on)
-
     chosen = select_cases(sorted({*files, *bad}), chosen_part)
+    prepare_output(out, record, dataset, chosen, go_on=go_on)
+
     bad = {case: fault for case, fault in bad.items() if case in chosen}
     ending = dataset.file_ending
     todo = {case: files[case] for case in chosen if case in files}

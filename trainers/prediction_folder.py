@@ -69,26 +69,73 @@ def check_folders(source: Path, out: Path) -> None:
         raise UserError(f"{out} is the input folder; give the predictions a folder of their own with -o.")
 
 
-def prepare_output(out: Path, record: PredictionRecord, dataset: DatasetJson, *, go_on: bool) -> None:
+def prepare_output(
+    out: Path, record: PredictionRecord, dataset: DatasetJson, cases: Sequence[str], *, go_on: bool
+) -> None:
     """Make the output folder, with what `evaluate` and a later reader need to know.
 
+    Afterwards every label map in it was made as predict.json says: without `go_on` those of `cases` are removed, and a
+    folder with other ones that were made otherwise is refused. So it stays true that what is there is done.
+
+    Args:
+        out: the folder.
+        record: how the predictions will be made.
+        dataset: of the model.
+        cases: those that will be predicted, of this part alone.
+        go_on: keep their label maps.
+
     Raises:
-        UserError: when it cannot be written to, or, with `go_on`, holds predictions that were made otherwise.
+        UserError: when it cannot be written to, or holds predictions that were made otherwise or nobody knows how.
     """
-    if go_on and (out / RECORD).is_file() and not PredictionRecord.load(out / RECORD).same_predictions(record):
-        raise UserError(
-            f"{out / RECORD} tells of predictions by another model or other options; choose another folder, "
-            "or leave out --continue to replace them."
-        )
+    ending = dataset.file_ending
+    if not _holds_the_same(out, record, go_on=go_on):
+        ours = set() if go_on else {path.name for case in cases for path in outputs(out, case, ending)}
+        strangers = sorted(name for name in _predictions(out, ending) if name not in ours)
+        if strangers:
+            cure = " or leave out --continue to replace them" if go_on else " or remove them"
+            raise UserError(
+                f"{out} holds predictions that no {RECORD} says to be of this model and these options "
+                f"({len(strangers)}, first: {strangers[0]}); choose another folder{cure}."
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
+        for case in () if go_on else cases:
+            for path in outputs(out, case, ending):
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{out} cannot be written to: {os.strerror(error.errno or 0)}.") from error
     # Without our own optional keys, which would be null: nnU-Net's tools take some that are there for meant.
     write_text(out / "dataset.json", dataset.model_dump_json(indent=2, by_alias=True, exclude_defaults=True) + "\n")
     record.save(out / RECORD)
+
+
+def _holds_the_same(out: Path, record: PredictionRecord, *, go_on: bool) -> bool:
+    """Whether predict.json tells of predictions like these; False where there is none.
+
+    Raises:
+        UserError: with `go_on`, when it tells of others or cannot be read.
+    """
+    if not (out / RECORD).is_file():
+        return False
+    try:
+        same = PredictionRecord.load(out / RECORD).same_predictions(record)
+    except UserError:
+        if go_on:
+            raise
+        return False
+    if go_on and not same:
+        raise UserError(
+            f"{out / RECORD} tells of predictions by another model or other options; choose another folder, "
+            "or leave out --continue to replace them."
+        )
+    return same
+
+
+def _predictions(out: Path, ending: str) -> list[str]:
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    return [name for name in names if name.endswith((ending, ".npz")) and not name.startswith(".")]
 
 
 def select_cases(cases: Sequence[str], part: tuple[int, int]) -> list[str]:
@@ -97,6 +144,12 @@ def select_cases(cases: Sequence[str], part: tuple[int, int]) -> list[str]:
     return list(cases)[first::count]
 
 
+def outputs(out: Path, case: str, ending: str) -> tuple[Path, Path]:
+    """Label map and probabilities of a case, there or not."""
+    return out / f"{case}{ending}", out / f"{case}.npz"
+
+
 def is_done(out: Path, case: str, ending: str, *, probabilities: bool) -> bool:
     """Whether a case was predicted before, with its probabilities if they are wanted."""
-    return (out / f"{case}{ending}").is_file() and (not probabilities or (out / f"{case}.npz").is_file())
+    label, chances = outputs(out, case, ending)
+    return label.is_file() and (not probabilities or chances.is_file())

@@ -208,12 +208,76 @@ def test_parts_share_the_cases(images: Path, model: Path, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("trainers")
 def test_continue_leaves_alone_what_is_there(images: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    out.mkdir()
+    assert predict(images / "b_0000.nii.gz", out, model) == 0
     (out / "b.nii.gz").write_text("kept")
     assert predict(images, out, model, "--continue") == 0
     assert (out / "b.nii.gz").read_text() == "kept"
     assert predict(images, out, model) == 0
     assert read_label(out / "b.nii.gz")[0].max() == 3
+
+
+@pytest.mark.usefixtures("trainers")
+def test_continue_refuses_label_maps_of_unknown_origin(images: Path, model: Path, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b.nii.gz").write_text("by somebody")
+    assert predict(images, out, model, "--continue") == 2
+    assert "first: b.nii.gz); choose another folder or leave out --continue" in capsys.readouterr().err
+    assert names(out) == ["b.nii.gz"]
+    assert predict(images, out, model) == 0
+    assert read_label(out / "b.nii.gz")[0].max() == 3
+
+
+@pytest.mark.usefixtures("trainers")
+def test_label_maps_of_another_model_are_gone_before_the_first_case(
+    images: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert predict(images, out, model, "--seed", "1", "--save-probabilities") == 0
+
+    seen: list[list[str]] = []
+
+    def stopped(*arguments: Any, **options: Any) -> Iterator[tuple[str, str | None]]:
+        seen.append(names(out))
+        return iter(())
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autodiffseg.trainers.prediction.predict_cases", stopped)
+        assert predict(images, out, model) == 0
+    assert seen == [["dataset.json", "predict.json"]]
+    assert predict(images, out, model, "--continue") == 0
+    assert read_label(out / "b.nii.gz")[0].max() == 3
+    assert not list(out.glob("*.npz"))
+
+
+@pytest.mark.usefixtures("trainers")
+def test_a_part_leaves_the_other_parts_alone(images: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for part in ("0/2", "1/2"):
+        assert predict(images, out, model, "--part", part) == 0
+    assert [name for name in names(out) if name.endswith(".nii.gz")] == ["a.nii.gz", "b.nii.gz", "c.nii.gz"]
+
+
+@pytest.mark.usefixtures("trainers")
+@pytest.mark.parametrize("more", [("--part", "1/2"), ("--part", "1/2", "--continue")])
+def test_one_folder_never_holds_predictions_of_two_models(
+    more: tuple[str, ...], images: Path, model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    # Their label maps would pass for this model's as soon as predict.json is written anew.
+    out = tmp_path / "out"
+    assert predict(images, out, model, "--seed", "1") == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert predict(images, out, model, *more) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.usefixtures("trainers")
+def test_a_bad_case_does_not_keep_its_earlier_label_map(images: Path, model: Path, tmp_path: Path) -> None:
+    assert predict(images, tmp_path / "out", model) == 0
+    (images / "a_0000.nii.gz").write_bytes(b"no image")
+    assert predict(images, tmp_path / "out", model) == 1
+    assert [name for name in names(tmp_path / "out") if name.endswith(".nii.gz")] == ["b.nii.gz", "c.nii.gz"]
 
 
 @pytest.mark.usefixtures("trainers")
