@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from autodiffseg.command_options import DatasetArgument, WorkspaceOption
-
-if TYPE_CHECKING:
-    pass
 
 console = Console(highlight=False)
 
