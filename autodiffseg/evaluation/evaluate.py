@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from autodiffseg.command_options import ProcessesOption
 from autodiffseg.errors import UserError
@@ -127,12 +128,12 @@ def summary_table(summary: Summary) -> Table:
     """Means per class and over the foreground."""
     table = Table()
     for name in ("Class", "Dice", "IoU", "HD95 [mm]", "Both empty"):
-        table.add_column(name, justify="left" if name == "Class" else "right")
+        table.add_column(Text(name), justify="left" if name == "Class" else "right")
     means, empty = summary.mean, summary.n_empty
     for key, name in summary.classes.items():
         scores = means[key]
         figures = (f"{scores['Dice']:.4f}", f"{scores['IoU']:.4f}", f"{scores['HD95']:.2f}", str(empty[key]))
-        table.add_row(name, *figures)
+        table.add_row(Text(name), *figures)
     whole = summary.foreground_mean
     table.add_section()
     table.add_row("Foreground mean", f"{whole['Dice']:.4f}", f"{whole['IoU']:.4f}", f"{whole['HD95']:.2f}", "")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autodiffseg.errors import UserError
-from autodiffseg.evaluation.overlap import class_overlaps
+from autodiffseg.evaluation.overlap import LabelMap, class_overlaps
 from autodiffseg.evaluation.summary import CaseScores, Scores, Summary, class_keys
 from autodiffseg.evaluation.surface import hd95_mm
 from autodiffseg.geometry import SPACING_TOLERANCE
@@ -70,11 +70,26 @@ def score_case(task: ScoringTask) -> CaseScores:
         raise UserError(
             f"{task.prediction} has spacing {grid.spacing} mm, {task.reference} has {reference_grid.spacing} (z, y, x)."
         )
-    seen = reference != task.spec.ignore if task.spec.ignore is not None else np.ones(reference.shape, dtype=bool)
+    metrics = score_label_maps(prediction, reference, task.spec, spacing_mm=reference_grid.spacing)
+    return CaseScores(task.case, metrics, str(task.prediction), str(task.reference))
+
+
+def score_label_maps(
+    prediction: LabelMap, reference: LabelMap, spec: LabelSpec, *, spacing_mm: Sequence[float]
+) -> dict[str, Scores]:
+    """All metrics of every foreground class or region, by its key.
+
+    Args:
+        prediction: `(Z, Y, X)` integers.
+        reference: `(Z, Y, X)` integers; where it is `spec.ignore` the masks are taken as empty.
+        spec: what the integers mean.
+        spacing_mm: mm along (z, y, x).
+    """
+    seen = reference != spec.ignore if spec.ignore is not None else np.ones(reference.shape, dtype=bool)
     metrics: dict[str, Scores] = {}
-    overlaps = class_overlaps(prediction, reference, task.spec)
-    for key, name in class_keys(task.spec).items():
-        overlap, members = overlaps[name], task.spec.foreground[name]
+    overlaps = class_overlaps(prediction, reference, spec)
+    for key, name in class_keys(spec).items():
+        overlap, members = overlaps[name], spec.foreground[name]
         masks = [np.isin(label, members) & seen for label in (prediction, reference)]
         metrics[key] = {
             "Dice": overlap.dice,
@@ -85,6 +100,6 @@ def score_case(task: ScoringTask) -> CaseScores:
             "TN": overlap.tn,
             "n_pred": overlap.n_pred,
             "n_ref": overlap.n_ref,
-            "HD95": hd95_mm(masks[0], masks[1], spacing_mm=reference_grid.spacing),
+            "HD95": hd95_mm(masks[0], masks[1], spacing_mm=spacing_mm),
         }
-    return CaseScores(task.case, metrics, str(task.prediction), str(task.reference))
+    return metrics

@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiffseg import __version__
 from autodiffseg.atomic import write_json
+from autodiffseg.dataset import IMAGE_ENDINGS
 from autodiffseg.errors import UserError
 from autodiffseg.labels import LabelSpec
 
@@ -149,8 +150,10 @@ def _numbers(scores: Mapping[str, float | None]) -> Scores:
 
 
 def _stem(file: str) -> str:
-    """The case id of a prediction file of any machine; endings may have two parts."""
-    return file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+    """The case id of a prediction file of any machine; ids may hold dots, and endings may have two parts."""
+    name = file.replace("\\", "/").rpartition("/")[2]
+    ending = next((ending for ending in IMAGE_ENDINGS if name.endswith(ending)), "")
+    return name.removesuffix(ending)
 
 
 def _mean(values: list[float]) -> float:

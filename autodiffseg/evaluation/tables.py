@@ -8,9 +8,11 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from autodiffseg.evaluation.comparison import METRICS, Comparison, MetricResult
+from autodiffseg.evaluation.comparison import METRICS, Comparison, Entrant, MetricResult
 
 Mark = Literal["rich", "markdown"]
 DIGITS = {"Dice": 4, "HD95": 2}
@@ -18,13 +20,14 @@ UNITS = {"Dice": "Dice", "HD95": "HD95 [mm]"}
 
 
 def terminal_tables(comparison: Comparison) -> list[Table]:
-    """For the terminal: the scores, the classes and the cost, each narrow enough to be read there."""
+    """For the terminal: scores, differences, classes and cost, each narrow enough to be read there."""
     header, *rows = cells(comparison, "rich")
     tables = []
     for title, wanted in _parts(comparison, header).items():
         table = Table(title=title, title_justify="left")
         for index in (0, *wanted):
-            table.add_column(header[index], justify="left" if index == 0 else "right")
+            # Text, since Rich would take the [mm] of a plain string for a style and swallow it.
+            table.add_column(Text(header[index]), justify="left" if index == 0 else "right", no_wrap=title != "Cost")
         for row in rows:
             table.add_row(*(row[index] for index in (0, *wanted)))
         tables.append(table)
@@ -35,18 +38,25 @@ def _parts(comparison: Comparison, header: list[str]) -> dict[str, list[int]]:
     """Title -> columns of the table."""
     costs = {column for entrant in comparison.entrants for column in entrant.cost}
     classes = {f"{metric} {name}" for metric in METRICS for name in comparison.classes.values()}
-    parts: dict[str, list[int]] = {"Scores": [], "Per class": [], "Cost": []}
+    against = difference_title(comparison)
+    parts: dict[str, list[int]] = {"Scores": [], "Difference": [], "Per class": [], "Cost": []}
     for index, name in enumerate(header[1:], start=1):
-        parts["Cost" if name in costs else "Per class" if name in classes else "Scores"].append(index)
+        part = "Cost" if name in costs else "Per class" if name in classes else "Difference"
+        parts[part if name == against or part != "Difference" else "Scores"].append(index)
     return {title: columns for title, columns in parts.items() if columns}
 
 
 def markdown(comparison: Comparison) -> str:
     """The table and its notes."""
     header, *rows = cells(comparison, "markdown")
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    lines = [[name.replace("|", "\\|") for name in header], ["---", *["---:"] * (len(header) - 1)], *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return table + "\n\n" + "\n".join(f"- {note}" for note in notes(comparison)) + "\n"
+
+
+def difference_title(comparison: Comparison) -> str:
+    """Header of the column of paired differences."""
+    return f"ΔDice to {comparison.baseline}"
 
 
 def cells(comparison: Comparison, mark: Mark) -> list[list[str]]:
@@ -55,10 +65,10 @@ def cells(comparison: Comparison, mark: Mark) -> list[list[str]]:
     header = ["Run"]
     for metric in METRICS:
         header += [UNITS[metric], *(f"{metric} {name}" for name in comparison.classes.values()), f"p ({metric})"]
-    header += [f"ΔDice to {comparison.baseline}", *costs]
+    header += [difference_title(comparison), *costs]
     rows = []
     for entrant in comparison.entrants:
-        row = [entrant.name]
+        row = [_plain(entrant.name, mark)]
         for metric, more in METRICS.items():
             result, digits = comparison.results[entrant.name][metric], DIGITS[metric]
             best = comparison.best(lambda results, m=metric: results[m].mean, more_is_better=more)  # type: ignore[misc]
@@ -76,7 +86,7 @@ def cells(comparison: Comparison, mark: Mark) -> list[list[str]]:
             if entrant.name == comparison.baseline
             else f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
         )
-        rows.append([*row, *(entrant.cost.get(column, "–") for column in costs)])
+        rows.append([*row, *(_plain(entrant.cost.get(column, "–"), mark) for column in costs)])
     return [header, *rows]
 
 
@@ -91,6 +101,7 @@ def notes(comparison: Comparison) -> list[str]:
         "ΔDice: mean paired difference with its 95 % bootstrap interval over units.",
         "Empty masks: both empty is left out; one empty is Dice 0 and HD95 the image diagonal.",
     ]
+    told += [note for entrant in comparison.entrants for note in _empty_masks(comparison, entrant)]
     reasons = {
         result.test.reason
         for results in comparison.results.values()
@@ -99,6 +110,18 @@ def notes(comparison: Comparison) -> list[str]:
     }
     told += [f"No p-value: {reason}." for reason in sorted(reasons)]
     return told + [f"Left out: {note}" for note in comparison.left_out]
+
+
+def _empty_masks(comparison: Comparison, entrant: Entrant) -> list[str]:
+    """How often the rule for empty masks spoke in a row; nothing when it did not."""
+    scores = [entrant.cases[case].metrics[key] for case in comparison.cases for key in comparison.classes]
+    present = [(row["n_pred"] > 0) + (row["n_ref"] > 0) for row in scores]
+    both, one = present.count(0), present.count(1)
+    if not both + one:
+        return []
+    return [
+        f"{entrant.name}: of {len(scores)} masks (cases × classes) {both} are empty in both, {one} in one of the two."
+    ]
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -146,6 +169,11 @@ def _p(result: MetricResult) -> str:
     if result.p_adjusted is None:
         return "–"
     return "<0.0001" if result.p_adjusted < 1e-4 else f"{result.p_adjusted:.4f}"
+
+
+def _plain(text: str, mark: Mark) -> str:
+    """Text of the user's own, so that it is not read as a style or as the end of a cell."""
+    return escape(text) if mark == "rich" else text.replace("|", "\\|")
 
 
 def _bold(text: str, bold: bool, mark: Mark) -> str:

@@ -65,6 +65,28 @@ def test_a_summary_survives_writing_and_reading_with_nan(tmp_path: Path, folders
     assert again.classes == {"1": "one", "3": "nowhere"}
 
 
+@pytest.mark.parametrize("file", ["/data/sub-1.5_a.nii.gz", "C:\\data\\sub-1.5_a.png", "sub-1.5_a.nii.gz"])
+def test_nnunets_summary_names_cases_by_file_and_ids_may_hold_dots(tmp_path: Path, file: str) -> None:
+    entry = {"metrics": {"1": {"Dice": float("nan")}}, "prediction_file": file, "reference_file": file}
+    (tmp_path / "summary.json").write_text(json.dumps({"mean": {"1": {}}, "metric_per_case": [entry]}))
+    (case,) = load_summary(tmp_path / "summary.json").cases
+    assert case.case == "sub-1.5_a"
+    assert math.isnan(case.metrics["1"]["Dice"])
+
+
+def test_the_table_shows_units_and_class_names_with_brackets(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"background": 0, "[red]one[/blue]": 1, "two": 2}
+    (folders[0] / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz"})
+    )
+    assert run(["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]) == 0
+    shown = capsys.readouterr().out
+    assert "HD95 [mm]" in shown
+    assert "[red]one[/blue]" in shown
+
+
 def test_labels_come_from_dataset_json_beside_the_predictions(folders: tuple[Path, Path]) -> None:
     content = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "both": [1, 2]}, "file_ending": ".nii.gz"}
     (folders[0] / "dataset.json").write_text(json.dumps({**content, "regions_class_order": [1]}))

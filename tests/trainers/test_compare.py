@@ -90,6 +90,45 @@ def test_the_best_is_bold_and_the_conventions_are_told(workspace: Path) -> None:
     assert "Empty masks" in text
 
 
+def test_the_terminal_shows_units_and_keeps_figures_whole(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    compared(workspace)
+    shown = capsys.readouterr().out
+    assert "HD95 [mm]" in shown
+    assert "0.7950 ± 0.0245" in shown
+    assert "+0.0450 [" in shown
+    monkeypatch.setenv("COLUMNS", "200")
+    compared(workspace)
+    assert "Training [min/fold]" in capsys.readouterr().out
+
+
+def test_names_with_brackets_and_bars_keep_the_tables_whole(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(workspace, {"background": 0, "[red]a|b[/blue]": 1, "two": 2})
+    add_run(workspace, "recycling", [0.7] * 8, tag="[bold]t")
+    compared(workspace)
+    assert "Dice [red]a|b[/blue]" in capsys.readouterr().out
+    lines = (workspace / "results/Dataset001_Toy/comparison.md").read_text().splitlines()
+    table = [line.replace("\\|", "") for line in lines if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+
+
+def test_empty_masks_are_counted_in_the_notes(workspace: Path) -> None:
+    path = workspace / "results/Dataset001_Toy/recycling__cpu__3d_fullres/fold_0/validation/summary.json"
+    content = json.loads(path.read_text())
+    first, second = content["metric_per_case"][:2]
+    first["metrics"]["1"].update({"Dice": None, "HD95": None, "n_pred": 0, "n_ref": 0})
+    second["metrics"]["2"].update({"Dice": 0.0, "HD95": 99.0, "n_pred": 0})
+    path.write_text(json.dumps(content))
+    compared(workspace)
+    text = (workspace / "results/Dataset001_Toy/comparison.md").read_text()
+    assert "recycling: of 16 masks (cases × classes) 1 are empty in both, 1 in one of the two." in text
+    assert "supervised: of 16" not in text
+
+
 def test_only_common_cases_count_and_the_rest_is_named(workspace: Path) -> None:
     add_run(workspace, "diffusion", [0.9] * 6)
     rows = compared(workspace)
