@@ -37,7 +37,7 @@ def configure() -> Callable[..., ConfigurationPlan]:
             network=NetworkPlan(
                 features=(4, 8),
                 kernels=((3,) * axes,) * 2,
-                strides=((1,) * axes, (2,) * axes),
+                strides=((1,) * axes,) * 2,  # any patch is possible
                 encoder_blocks=(1, 1),
                 decoder_blocks=(1,),
             ),

@@ -1,0 +1,115 @@
+"""Plans: every edit that cannot work is refused when the file is read, with the key's name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.plans import Plan
+from autodiffseg.workspace import Workspace
+
+
+def content() -> dict[str, Any]:
+    """A plan of one configuration, as JSON."""
+    network = {
+        "features": [4, 8],
+        "kernels": [[3, 3, 3], [3, 3, 3]],
+        "strides": [[1, 1, 1], [1, 2, 2]],
+        "encoder_blocks": [2, 2],
+        "decoder_blocks": [2],
+    }
+    configuration = {
+        "dimensions": 3,
+        "spacing": [1, 1, 1],
+        "median_shape": [9, 9, 9],
+        "patch_size": [9, 8, 8],
+        "batch_size": 2,
+        "batch_dice": False,
+        "normalisation": [{"scheme": "zscore"}],
+        "network": network,
+        "mirror_axes": [0, 1, 2],
+    }
+    return {
+        "name": "cpu",
+        "preset": "cpu",
+        "dataset": "Dataset001_Toy",
+        "fingerprint_hash": "abc",
+        "transpose": [2, 0, 1],
+        "intensities": [dict.fromkeys(IntensityStatistics.model_fields, 0.0)],
+        "configurations": {"3d": configuration},
+        "iterations": 10,
+    }
+
+
+def parsed(value: dict[str, Any]) -> Plan:
+    return Plan.parse(json.dumps(value), source="plan")
+
+
+def test_a_plan_survives_writing_and_reading(tmp_path: Path) -> None:
+    plan = parsed(content())
+    plan.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == plan
+    assert [plan.transpose[axis] for axis in plan.transpose_back] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("patch_size", [9, 9, 8], "divisible by"),
+        ("patch_size", [9, 8], "patch_size needs 3"),
+        ("batch_size", 0, "batch_size"),
+        ("mirror_axes", [3], "mirror_axes"),
+        ("patchsize", [8, 8, 8], "patchsize"),
+    ],
+)
+def test_an_edit_that_cannot_work_is_refused(key: str, value: Any, words: str) -> None:
+    plan = content()
+    plan["configurations"]["3d"][key] = value
+    with pytest.raises(UserError, match=words):
+        parsed(plan)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("strides", [[1, 1], [2, 2]], "as many numbers"),
+        ("kernels", [[3, 3, 3]], "kernels has 1 entries"),
+        ("decoder_blocks", [2, 2], "decoder_blocks"),
+        ("encoder", "dense", "encoder"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(key: str, value: Any, words: str) -> None:
+    plan = content()
+    plan["configurations"]["3d"]["network"][key] = value
+    with pytest.raises(UserError, match=words):
+        parsed(plan)
+
+
+def test_attention_needs_features_for_its_heads() -> None:
+    plan = content()
+    plan["configurations"]["3d"]["network"] |= {"transformer_layers": 1, "features": [4, 12]}
+    with pytest.raises(UserError, match="multiple of 8"):
+        parsed(plan)
+
+
+def test_data_are_shared_by_plans_that_differ_in_patch_batch_or_network() -> None:
+    other = content()
+    other["configurations"]["3d"] |= {"patch_size": [5, 4, 4], "batch_size": 7}
+    assert parsed(other).data_id("3d") == parsed(content()).data_id("3d")
+    other["configurations"]["3d"]["spacing"] = [2, 1, 1]
+    assert parsed(other).data_id("3d") != parsed(content()).data_id("3d")
+
+
+def test_a_copied_plan_is_called_by_its_file(tmp_path: Path) -> None:
+    parsed(content()).save(Workspace(tmp_path).plan_path("Dataset001_Toy", "mine"))
+    assert Workspace(tmp_path).plan("Dataset001_Toy", "mine").name == "mine"
+
+
+def test_an_unknown_configuration_is_told_with_those_there_are() -> None:
+    with pytest.raises(UserError, match="no configuration '2d'; it has: 3d"):
+        parsed(content()).configuration("2d")
