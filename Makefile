@@ -9,7 +9,7 @@ PINS = pyproject.toml constraints.txt
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    phantom dataset, plan, two short trainings, prediction, comparison (about four minutes)"
+	@echo "make demo    phantom dataset, plan, two short trainings, prediction, comparison (about two minutes)"
 	@echo "make test    the tests"
 	@echo "make lint    ruff: lint and format check        make format  let ruff mend what it can"
 	@echo "make types   mypy                               make clean   remove $(VENV) and build outputs"

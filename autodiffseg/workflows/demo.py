@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Run everything once on a made-up dataset: plan, train two trainers briefly, predict, evaluate, compare.
 
-    Takes about four minutes on two CPU cores and needs neither data nor a GPU. Every command is shown as you would
+    Takes about two minutes on two free CPU cores and needs neither data nor a GPU. Every command is shown as you would
     type it. The trainings are far too short to say which trainer is better. The folder is a workspace: look into it.
 
     Examples:
