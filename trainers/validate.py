@@ -51,7 +51,6 @@ def command(
     from .checkpoints import load_trainer
     from .model_folder import find_checkpoints
     from .precision import choose_device
-    from .prediction import choose_sampling
 
     place = Workspace(workspace)
     name = place.planned_dataset(dataset)
@@ -62,7 +61,6 @@ def command(
     chosen_device = choose_device(device)
     path = find_checkpoints(run, (fold,), checkpoint)[fold]
     model = load_trainer(path, chosen_device, precision)
-    choose_sampling(model.plan, steps, sampler)
     run_validation(model, fold_folder(run, fold), place, steps=steps, sampler=sampler, checkpoint=checkpoint)
 
 

@@ -10,7 +10,7 @@ from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.workspace import Workspace
 
-from .prediction import make_predictor, predict_preprocessed
+from .prediction import choose_sampling, make_predictor, predict_preprocessed
 
 if TYPE_CHECKING:
     from autodiffseg.evaluation.summary import Summary
@@ -46,8 +46,6 @@ def validate_fold(
     """
     from autodiffseg.evaluation.folder import evaluate_folder
     from autodiffseg.evaluation.summary import write_summary
-
-    from .prediction import choose_sampling
 
     record = RunRecord.load(folder / RECORD)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
