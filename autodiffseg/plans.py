@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.plan_inheritance import inherited, own_part
 from autodiffseg.records import Record
 
 ATTENTION_HEADS = 8
@@ -23,6 +24,7 @@ class NetworkPlan(Record):
     """The U-Net, stage by stage from the finest to the coarsest; 2 or 3 numbers per kernel and stride."""
 
     encoder: Literal["plain", "residual"] = "plain"
+    """A residual encoder begins with a convolution of its own (the stem), as wide as the first stage."""
     features: tuple[int, ...]
     kernels: tuple[tuple[int, ...], ...]
     strides: tuple[tuple[int, ...], ...]
@@ -68,9 +70,15 @@ class NormalisationPlan(Record):
 class ConfigurationPlan(Record):
     """One way to look at the dataset: `2d`, `3d_fullres`, …  All tuples are in transposed axis order."""
 
+    inherits_from: str | None = None
+    """Another configuration that gives every key that this one does not have; the file holds the differences alone."""
+    previous_stage: str | None = None
+    """The configuration whose segmentation this one is shown beside the image (a cascade), or none."""
     dimensions: Literal[2, 3]
     spacing: tuple[float, ...]
     """Target spacing in mm; in 2D of the last two axes (the first is not resampled)."""
+    target_size: tuple[int, int] | None = None
+    """Instead of `spacing`, in 2D: every image is resampled to so many pixels (y, x), whatever its own size."""
     median_shape: tuple[int, ...]
     """Median case at the target spacing, voxels."""
     patch_size: tuple[int, ...]
@@ -87,6 +95,8 @@ class ConfigurationPlan(Record):
         for name in ("spacing", "median_shape", "patch_size"):
             if len(getattr(self, name)) != self.dimensions:
                 raise ValueError(f"{name} needs {self.dimensions} numbers, has {len(getattr(self, name))}")
+        if self.dimensions == 3 and self.target_size is not None:
+            raise ValueError("target_size is for 2D configurations; a 3D one is planned by spacing")
         if any(axis not in range(self.dimensions) for axis in self.mirror_axes):
             raise ValueError(f"mirror_axes must be in 0..{self.dimensions - 1}, got {self.mirror_axes}")
         divisor = self.network.divisor
@@ -117,7 +127,8 @@ class Plan(Record):
 
     schema_version: Literal[1] = 1
     name: str
-    preset: Literal["default", "cpu"]
+    preset: str
+    """What it was made with: a preset's name, or `imported`."""
     dataset: str
     fingerprint_hash: str
     """Hash of the raw files that the fingerprint was taken from."""
@@ -129,6 +140,38 @@ class Plan(Record):
     diffusion: DiffusionPlan = DiffusionPlan()
     iterations: int
     """Network updates of a full training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, content: Any) -> Any:
+        if isinstance(content, dict) and isinstance(content.get("configurations"), dict):
+            return {**content, "configurations": inherited(content["configurations"])}
+        return content
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> Self:
+        for name, configuration in self.configurations.items():
+            before = configuration.previous_stage
+            if before is None:
+                continue
+            if before not in self.configurations:
+                raise ValueError(f"configuration '{name}' has the previous_stage '{before}', which the plan lacks")
+            if self.configurations[before].previous_stage is not None or before == name:
+                raise ValueError(f"configuration '{name}': its previous_stage '{before}' is part of a cascade itself")
+            if {configuration.dimensions, self.configurations[before].dimensions} != {3}:
+                raise ValueError(f"configuration '{name}': a cascade and its previous_stage are 3D")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _differences(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is inherited is not written, so that a change of the parent reaches the child."""
+        content: dict[str, Any] = serialise(self)
+        whole = content["configurations"]
+        content["configurations"] = {
+            name: own_part(own, whole[own["inherits_from"]]) if own["inherits_from"] else own
+            for name, own in whole.items()
+        }
+        return content
 
     @property
     def transpose_back(self) -> tuple[int, int, int]:
@@ -152,13 +195,20 @@ class Plan(Record):
 
         Plans that differ in patch, batch or network share their data.
         """
+        digest = self._data_digest(name)
+        while (parent := self.configuration(name).inherits_from) and self._data_digest(parent) == digest:
+            name = parent
+        return f"{name}-{digest}"
+
+    def _data_digest(self, name: str) -> str:
         configuration = self.configuration(name)
-        parts = {
+        parts: dict[str, Any] = {
             "raw": self.fingerprint_hash,
             "transpose": self.transpose,
             "spacing": configuration.spacing,
             "normalisation": [channel.model_dump() for channel in configuration.normalisation],
             "intensities": [channel.model_dump() for channel in self.intensities],
         }
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return f"{name}-{digest[:10]}"
+        if configuration.target_size is not None:
+            parts["target_size"] = configuration.target_size
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]

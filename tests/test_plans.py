@@ -113,3 +113,31 @@ def test_a_copied_plan_is_called_by_its_file(tmp_path: Path) -> None:
 def test_an_unknown_configuration_is_told_with_those_there_are() -> None:
     with pytest.raises(UserError, match="no configuration '2d'; it has: 3d"):
         parsed(content()).configuration("2d")
+
+
+def test_a_cascade_is_written_as_what_it_adds_and_shares_its_parents_data() -> None:
+    plan = content()
+    plan["configurations"]["low"] = {**plan["configurations"]["3d"], "spacing": [2, 2, 2]}
+    plan["configurations"]["cascade"] = {"inherits_from": "3d", "previous_stage": "low"}
+    read = parsed(plan)
+    assert json.loads(read.model_dump_json())["configurations"]["cascade"] == plan["configurations"]["cascade"]
+    assert parsed(json.loads(read.model_dump_json())) == read
+    assert read.configuration("cascade").patch_size == read.configuration("3d").patch_size
+    assert read.data_id("cascade") == read.data_id("3d") != read.data_id("low")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inherits_from": "3d", "previous_stage": "low"}, "'low', which the plan lacks"),
+        ({"inherits_from": "3d", "previous_stage": "child"}, "part of a cascade itself"),
+        ({"inherits_from": "4d"}, "'4d', which the plan lacks"),
+        ({"inherits_from": "3d", "target_size": [8, 8]}, "target_size is for 2D"),
+        ({"inherits_from": "3d", "patch_size": [9, 9, 8]}, "configurations.child.*divisible by"),
+    ],
+)
+def test_a_child_that_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
+    plan = content()
+    plan["configurations"]["child"] = changes
+    with pytest.raises(UserError, match=words):
+        parsed(plan)
