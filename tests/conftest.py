@@ -27,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_gpu = pytest.mark.skip(reason="needs a CUDA device")
     no_data = pytest.mark.skip(reason=f"needs the real datasets; set {REAL_DATA} to their folder")
     for item in items:
-        if "gpu" in item.keywords and not torch.cuda.is_available():
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(no_gpu)
-        if "real" in item.keywords and not os.environ.get(REAL_DATA):
+        if item.get_closest_marker("real") and not os.environ.get(REAL_DATA):
             item.add_marker(no_data)
 
 
