@@ -36,13 +36,18 @@ def check_dataset(dataset: RawDataset, *, processes: int, on_case: Callable[[], 
     problems = [*check_declaration(dataset.json), *_check_layout(dataset)]
     if dataset.json.file_ending in IMAGE_ENDINGS:
         dimensions: dict[int, list[str]] = {}
+        foreground = False
         for findings in _run(_tasks(dataset), processes):
             problems += findings.problems
+            foreground |= findings.foreground
             if findings.dimensions is not None:
                 dimensions.setdefault(findings.dimensions, []).append(findings.image)
             if on_case is not None:
                 on_case()
         problems += _check_dimensions(dimensions)
+        if not foreground and not any(problem.fatal for problem in problems):
+            what = "no training case has any foreground: there is nothing to learn"
+            problems.append(Problem("labelsTr", what, "look whether these are the right label maps"))
     return gather_notes(problems)
 
 

@@ -6,10 +6,11 @@ Nothing here imports torch: a worker that does takes seconds to start.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,18 @@ class CaseFindings:
     """The first image file, relative to the dataset; "" when none could be read."""
     dimensions: int | None = None
     """2 or 3; None when no image could be read."""
+    foreground: bool = False
+    """Whether the reference label map holds a class beside background and ignore."""
+
+
+class _Content(NamedTuple):
+    """What stands in one file."""
+
+    array: npt.NDArray[Any]
+    """`(C, Z, Y, X)`"""
+    geometry: Geometry
+    nonfinite: int
+    """Voxels that are NaN or infinite in the file; the reader may have made them 0."""
 
 
 def check_case(task: CaseTask) -> CaseFindings:
@@ -63,45 +76,54 @@ def check_case(task: CaseTask) -> CaseFindings:
         if read is None:
             unreadable += 1
             continue
-        array, geometry = read
-        components += len(array)
-        problems += [*_check_spacing(name, path, geometry), *_check_intensities(name, path, array)]
+        components += len(read.array)
+        problems += [*_check_spacing(name, path, read.geometry), *_check_intensities(name, read)]
         if reference is None:
-            reference = (name, geometry)
+            reference = (name, read.geometry)
         else:
-            problems += _check_match(name, geometry, *reference)
-        del read, array  # one file in memory at a time
+            problems += _check_match(name, read.geometry, *reference)
+        del read  # one file in memory at a time
     if task.images and not unreadable:
         problems += _check_channels(task, components)
+    foreground = False
     for path in task.labels:
         name = _relative(path, task.folder)
         read = _read(path, name, problems)
         if read is None:
             continue
-        array, geometry = read
-        problems += _check_spacing(name, path, geometry)
+        problems += _check_spacing(name, path, read.geometry)
         if reference is not None:
-            problems += _check_match(name, geometry, *reference)
-        problems += _check_label(name, path, array, task)
+            problems += _check_match(name, read.geometry, *reference)
+        values = _label_values(name, read, problems)
+        if values is not None:
+            problems += _check_label(name, values, task)
+            foreground |= path == task.labels[0] and bool(values - {0, task.ignore})
     if reference is None:
-        return CaseFindings(tuple(problems))
-    return CaseFindings(tuple(problems), reference[0], reference[1].dimensions)
+        return CaseFindings(tuple(problems), foreground=foreground)
+    return CaseFindings(tuple(problems), reference[0], reference[1].dimensions, foreground)
 
 
 def _relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
-def _read(path: Path, name: str, problems: list[Problem]) -> tuple[npt.NDArray[Any], Geometry] | None:
+def _read(path: Path, name: str, problems: list[Problem]) -> _Content | None:
     if not path.is_file():
         problems.append(Problem(name, "the file is missing", "add it or take the case out of the dataset"))
         return None
     try:
-        return read_image(path)
+        array, geometry = read_image(path)
+        nonfinite = count_nonfinite(path)
     except UserError as error:
         what = str(error).removeprefix(str(path)).strip().rstrip(".")
         problems.append(Problem(name, what, "export it again or take the case out of the dataset"))
         return None
+    except (OSError, EOFError, zlib.error) as error:
+        problems.append(Problem(name, f"the file is damaged ({error})", "copy it again or take the case out"))
+        return None
+    if not nonfinite and np.issubdtype(array.dtype, np.floating):
+        nonfinite = int(array.size - np.count_nonzero(np.isfinite(array)))
+    return _Content(array, geometry, nonfinite)
 
 
 def _check_spacing(name: str, path: Path, geometry: Geometry) -> Iterator[Problem]:
@@ -111,19 +133,12 @@ def _check_spacing(name: str, path: Path, geometry: Geometry) -> Iterator[Proble
         yield Problem(name, f"the voxel size is ({shown}) mm (x, y, z)", "write the true one into the file")
 
 
-def _check_intensities(name: str, path: Path, array: npt.NDArray[Any]) -> Iterator[Problem]:
-    bad = _count_nonfinite(path, array)
-    if bad:
-        yield Problem(name, f"{bad} voxels are NaN or infinite", "replace them, for example by the background")
-    elif array.min() == array.max():
+def _check_intensities(name: str, read: _Content) -> Iterator[Problem]:
+    if read.nonfinite:
+        what = f"{read.nonfinite} voxels are NaN or infinite"
+        yield Problem(name, what, "replace them, for example by the background")
+    elif read.array.min() == read.array.max():
         yield Problem(name, "all voxels have the same value", "look whether the image is empty", fatal=False)
-
-
-def _count_nonfinite(path: Path, array: npt.NDArray[Any]) -> int:
-    if not np.issubdtype(array.dtype, np.floating):
-        return 0
-    # In NIfTI files the reader has already turned them into 0.
-    return count_nonfinite(path) or int(array.size - np.count_nonzero(np.isfinite(array)))
 
 
 def _check_match(name: str, geometry: Geometry, other: str, wanted: Geometry) -> Iterator[Problem]:
@@ -173,17 +188,22 @@ def _check_channels(task: CaseTask, components: int) -> Iterator[Problem]:
         )
 
 
-def _check_label(name: str, path: Path, array: npt.NDArray[Any], task: CaseTask) -> Iterator[Problem]:
+def _label_values(name: str, read: _Content, problems: list[Problem]) -> set[int] | None:
+    """The values of a label map; None, and a problem, when it is none."""
+    array = read.array
     if array.shape[0] != 1:
-        yield Problem(name, f"it has {array.shape[0]} colour components", "convert colours to class numbers")
-        return
-    whole = np.issubdtype(array.dtype, np.integer)
-    if not whole:
-        if _count_nonfinite(path, array) or np.any(array != np.rint(array)):
-            yield Problem(name, "it holds numbers that are not whole", "a label map holds class numbers")
-            return
-        yield Problem(name, "whole numbers are stored as floats", "nothing to do, they are accepted", fatal=False)
-    found = _values(array[0])
+        problems.append(Problem(name, f"it has {array.shape[0]} colour components", "convert colours to class numbers"))
+        return None
+    if not np.issubdtype(array.dtype, np.integer):
+        if read.nonfinite or np.any(array != np.rint(array)):
+            problems.append(Problem(name, "it holds numbers that are not whole", "a label map holds class numbers"))
+            return None
+        what = "whole numbers are stored as floats"
+        problems.append(Problem(name, what, "nothing to do, they are accepted", fatal=False))
+    return _values(array[0])
+
+
+def _check_label(name: str, found: set[int], task: CaseTask) -> Iterator[Problem]:
     strange = sorted(found - task.values)
     if strange:
         more = f" and {len(strange) - 10} more values" if len(strange) > 10 else ""

@@ -44,6 +44,17 @@ def test_nonfinite_voxels_are_counted(tmp_path: Path, ending: str, dtype: type) 
     assert count_nonfinite(save(path, array)) == 3
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_wrong_checksum_is_damage_whatever_the_voxels(tmp_path: Path, dtype: type) -> None:
+    path = save(tmp_path / "x.nii.gz", np.ones(SHAPE, dtype))
+    assert count_nonfinite(path) == 0
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(gzip.BadGzipFile, match="CRC"):
+        count_nonfinite(path)
+
+
 def test_bytes_after_the_voxels_do_not_count(tmp_path: Path) -> None:
     path = save(tmp_path / "x.nii", np.ones(SHAPE, np.float32))
     path.write_bytes(path.read_bytes() + np.full(9, np.nan, np.float32).tobytes())
