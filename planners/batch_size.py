@@ -24,6 +24,9 @@ def plan_batch(
 ) -> BatchPlan:
     """The smaller of what memory allows and 5 % of the dataset, within the preset's bounds.
 
+    nnU-Net's rule, with two bounds more (docs/planning.md): a small dataset does not cut a batch of slices below 12
+    while memory lasts, and beyond 128 slices or 32 volumes more samples buy nothing.
+
     Args:
         patch: voxels, 2 or 3 axes.
         elements: of all convolution outputs of one sample.
@@ -33,5 +36,5 @@ def plan_batch(
     limits = preset.limits(len(patch))
     by_memory = round(limits.budget / elements * limits.budget_batch)
     by_dataset = round(math.prod(median_shape) * cases * preset.dataset_share / math.prod(patch))
-    size = max(min(by_memory, by_dataset), limits.min_batch)
-    return BatchPlan(min(size, limits.max_batch or size), by_memory, by_dataset)
+    useful = min(max(by_dataset, limits.small_dataset_batch), limits.max_batch)
+    return BatchPlan(max(min(by_memory, useful), limits.min_batch), by_memory, by_dataset)

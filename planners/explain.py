@@ -11,6 +11,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan
 
 from .left_right import paired_names
+from .lowres import WANTED_SHARE, WORTHWHILE
 from .planner import Planned, Reasons
 from .presets import Preset
 
@@ -33,10 +34,9 @@ def explain_plan(
         *_intensities(planned, fingerprint, channels),
         *_mirroring(planned, spec),
     ]
-    for name, configuration in plan.configurations.items():
-        lines += _configuration(name, configuration, planned.reasons[name], preset)
-    if "3d_fullres" not in plan.configurations:
-        lines += ["## No `3d_fullres`", "", "The median case is one voxel thick: there is no depth to learn from.", ""]
+    for name, reasons in planned.reasons.items():
+        lines += _configuration(name, plan.configuration(name), reasons, preset)
+    lines += _resolutions(planned)
     return "\n".join(lines)
 
 
@@ -100,7 +100,10 @@ def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset:
     patch, batch, network = reasons.patch, reasons.batch, plan.network
     yield f"## `{name}`"
     yield ""
-    yield f"- Spacing {_by(plan.spacing)}; the median case there has {_by(plan.median_shape)}."
+    if plan.target_size is None:
+        yield f"- Spacing {_by(plan.spacing)}; the median case there has {_by(plan.median_shape)}."
+    else:
+        yield f"- Every image is resampled to {_by(plan.target_size)} pixels (y, x), as `--target-size` asks."
     yield (
         f"- Patch **{_by(plan.patch_size)}**: the first guess {_by(patch.first)} (isotropic in mm, no longer than the "
         f"median case) was shortened {patch.shrunk} times and padded to what the depth divides."
@@ -112,7 +115,8 @@ def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset:
     )
     yield (
         f"- Batch **{plan.batch_size}**: memory would hold {batch.by_memory}, 5 % of the dataset are "
-        f"{batch.by_dataset}, the preset allows {limits.min_batch} to {limits.max_batch or 'any'}."
+        f"{batch.by_dataset}, the preset allows {limits.min_batch} to {limits.max_batch}"
+        f" and does not let a small dataset make it smaller than {limits.small_dataset_batch}."
     )
     yield (
         f"- **{len(network.features)} stages**, halving every axis that has 8 voxels left and is not twice as "
@@ -129,6 +133,31 @@ def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset:
     if preset.deep_supervision and not network.deep_supervision:
         yield "Deep supervision is off: two stages have no coarser output with a weight."
         yield ""
+
+
+def _resolutions(planned: Planned) -> Iterator[str]:
+    """Why there is a low resolution and a cascade, or why not."""
+    search = planned.lowres
+    if search is None:
+        yield "## No `3d_fullres`"
+        yield ""
+        yield "The median case is one voxel thick: there is no depth to learn from."
+        yield ""
+        return
+    seen = f"a patch of `3d_fullres` covers {search.share:.1%} of the median case"
+    yield "## Low resolution and cascade"
+    yield ""
+    if search.share >= WANTED_SHARE:
+        yield f"None: {seen}; below {WANTED_SHARE:.0%} it would lack context."
+    elif search.patch is None:
+        yield f"None: {seen}, less than {WANTED_SHARE:.0%}, but at {_by(search.spacing)} mm it would see enough, and there"
+        yield f"a case has only {search.fewer:.2g} times fewer voxels; {WORTHWHILE:g} times are needed."
+    else:
+        yield f"Both: {seen}, less than {WANTED_SHARE:.0%}."
+        yield ""
+        yield f"- `3d_lowres` at {_by(search.spacing)} mm: the finest spacing at which a patch covers a quarter of a case."
+        yield "- `3d_cascade_fullres` is `3d_fullres` that is shown the segmentation of `3d_lowres` beside the image."
+    yield ""
 
 
 def _by(values: Iterable[str | float]) -> str:

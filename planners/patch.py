@@ -56,8 +56,7 @@ def plan_patch(spacing: Sequence[float], median_shape: Sequence[float], *, chann
     while True:
         network = plan_network(topology, preset)
         elements = convolution_elements(network, topology.patch, channels=channels)
-        # nnU-Net compares at its smallest batch, 2.
-        fits = elements / limits.budget_batch * 2 <= limits.budget
+        fits = elements / limits.budget_batch * limits.fit_batch <= limits.budget
         if fits and math.prod(topology.patch) <= limits.max_patch_voxels:
             break
         smaller = _shorten(topology, spacing, median_shape, preset)
@@ -93,11 +92,11 @@ def plan_network(topology: Topology, preset: Preset) -> NetworkPlan:
     stages = topology.stages
     most = preset.limits(len(topology.patch)).max_features
     return NetworkPlan(
-        encoder="plain",
+        encoder=preset.encoder,
         features=tuple(min(most, preset.base_features * 2**stage) for stage in range(stages)),
         kernels=topology.kernels,
         strides=topology.strides,
-        encoder_blocks=(preset.convolutions,) * stages,
-        decoder_blocks=(preset.convolutions,) * (stages - 1),
+        encoder_blocks=preset.blocks(stages),
+        decoder_blocks=(preset.decoder_convolutions,) * (stages - 1),
         deep_supervision=preset.deep_supervision and stages > 2,
     )

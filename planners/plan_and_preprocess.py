@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .planner import Planned
     from .presets import Preset
 
-CONFIGURATIONS = ("2d", "3d_fullres")
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
 console = Console(highlight=False)
 

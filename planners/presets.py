@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autodiffseg import registry
@@ -18,26 +18,38 @@ class Limits:
     budget: float
     """Elements of all convolution outputs that `budget_batch` samples may have: the measure of memory."""
     budget_batch: int
+    fit_batch: int = 2
+    """Samples that must fit into the budget before a patch is accepted."""
     max_patch_voxels: float = float("inf")
     min_batch: int = 2
-    max_batch: int | None = None
+    """Batches are no smaller, whatever the memory."""
+    small_dataset_batch: int = 2
+    """The share of the dataset does not make batches smaller than this."""
+    max_batch: int = 1_000_000
 
 
 @dataclass(frozen=True)
 class Preset:
     """Everything that a person may choose before the dataset is looked at."""
 
-    name: Literal["default", "cpu"]
+    name: str
+    summary: str
+    """What it is for, in a few words."""
     two: Limits
     three: Limits
-    base_features: int
+    gpu_memory_gb: float | None
+    """The card that `budget` stands for; None for networks that are trained on a CPU."""
+    base_features: int = 32
     """Channels of the finest stage; each coarser stage has twice as many, up to `max_features`."""
-    max_stages: int
-    deep_supervision: bool
-    iterations: int
+    max_stages: int = 99
+    deep_supervision: bool = True
+    iterations: int = 250_000
     """Network updates of a full training."""
-    convolutions: int = 2
-    """Per stage, in the encoder and in the decoder."""
+    encoder: Literal["plain", "residual"] = "plain"
+    encoder_blocks: tuple[int, ...] = (2,)
+    """Convolutions (plain) or residual blocks per encoder stage, finest first; the last number goes on."""
+    decoder_convolutions: int = 2
+    """Per decoder stage."""
     dataset_share: float = 0.05
     """Of all voxels of the dataset: more than this is not put into one batch."""
 
@@ -45,31 +57,77 @@ class Preset:
         """The bounds for 2D or 3D networks."""
         return self.two if dimensions == 2 else self.three
 
+    def blocks(self, stages: int) -> tuple[int, ...]:
+        """Blocks of each of `stages` encoder stages."""
+        given = self.encoder_blocks[:stages]
+        return (*given, *(self.encoder_blocks[-1:] * (stages - len(given))))
+
+    def scaled_to(self, gigabytes: float) -> Preset:
+        """The same preset for a card of another size: the budgets grow in proportion, as nnU-Net scales its own.
+
+        Raises:
+            UserError: for a preset that is not made for a GPU.
+        """
+        if self.gpu_memory_gb is None:
+            raise UserError(f"--gpu-memory does not go with the preset '{self.name}', which is made for a CPU.")
+        factor = gigabytes / self.gpu_memory_gb
+        return replace(
+            self,
+            gpu_memory_gb=gigabytes,
+            two=replace(self.two, budget=self.two.budget * factor),
+            three=replace(self.three, budget=self.three.budget * factor),
+        )
+
+
+MAX_BATCH_2D, MAX_BATCH_3D = 128, 32
+"""Above it an update costs more and teaches hardly more; nnU-Net's residual planner goes to 4554 on small images."""
+SMALL_DATASET_BATCH_2D = 12
+"""nnU-Net's reference batch in 2D: the batch of a small dataset of slices is not cut below it."""
 
 # nnU-Net's calibration: 8 GB hold these element counts at batch 12 (2D) and 2 (3D). Its 1000 epochs are as many
 # updates.
 DEFAULT = Preset(
     name="default",
-    two=Limits(max_features=512, budget=85e6, budget_batch=12),
-    three=Limits(max_features=320, budget=560e6, budget_batch=2),
-    base_features=32,
-    max_stages=99,
-    deep_supervision=True,
-    iterations=250_000,
+    summary="plain convolutions, for a GPU with 8 GB",
+    two=Limits(512, 85e6, 12, small_dataset_batch=SMALL_DATASET_BATCH_2D, max_batch=MAX_BATCH_2D),
+    three=Limits(320, 560e6, 2, max_batch=MAX_BATCH_3D),
+    gpu_memory_gb=8,
 )
+
+
+def _residual(size: str, gigabytes: float, budget_2d: float, budget_3d: float) -> Preset:
+    """nnU-Net's residual encoders; in 2D their patch must fit at the full reference batch."""
+    return replace(
+        DEFAULT,
+        name=f"residual-{size}",
+        summary=f"residual encoder, for a GPU with {gigabytes:g} GB",
+        two=replace(DEFAULT.two, budget=budget_2d, fit_batch=DEFAULT.two.budget_batch),
+        three=replace(DEFAULT.three, budget=budget_3d),
+        gpu_memory_gb=gigabytes,
+        encoder="residual",
+        encoder_blocks=(1, 3, 4, 6),
+        decoder_convolutions=1,
+    )
+
+
+RESIDUAL_M = _residual("m", 8, 135e6, 680e6)
+RESIDUAL_L = _residual("l", 24, 380e6, 2.1e9)
+RESIDUAL_XL = _residual("xl", 40, 560e6, 3.6e9)
 
 # Two cores train this in minutes: the patch is that of the smallest Decathlon set.
 CPU = Preset(
     name="cpu",
-    two=Limits(max_features=128, budget=85e6, budget_batch=12, max_patch_voxels=128**2, min_batch=4, max_batch=8),
-    three=Limits(max_features=128, budget=560e6, budget_batch=2, max_patch_voxels=90_000, max_batch=2),
+    summary="a small network for two CPU cores",
+    two=Limits(128, 85e6, 12, max_patch_voxels=128**2, min_batch=4, small_dataset_batch=4, max_batch=8),
+    three=Limits(128, 560e6, 2, max_patch_voxels=90_000, max_batch=2),
+    gpu_memory_gb=None,
     base_features=16,
     max_stages=4,
     deep_supervision=False,
     iterations=5_000,
 )
 
-PRESETS = {preset.name: preset for preset in (DEFAULT, CPU)}
+PRESETS = {preset.name: preset for preset in (DEFAULT, RESIDUAL_M, RESIDUAL_L, RESIDUAL_XL, CPU)}
 
 
 def find_preset(name: str) -> Preset:
@@ -78,7 +136,6 @@ def find_preset(name: str) -> Preset:
     Raises:
         UserError: when there is none; the message lists those there are.
     """
-    for preset in PRESETS.values():
-        if preset.name == name:
-            return preset
-    raise UserError(registry.unknown("preset", name, list(PRESETS)))
+    if name not in PRESETS:
+        raise UserError(registry.unknown("preset", name, list(PRESETS)))
+    return PRESETS[name]

@@ -48,6 +48,11 @@ class UNet(nn.Module):
 
         block: type[ConvBlock] | type[ResidualBlock] = ConvBlock if plan.encoder == "plain" else ResidualBlock
         widths = [image_channels + mask_channels, *plan.features]
+        self.stem: ConvBlock | None = None
+        if plan.encoder == "residual":
+            one = (1,) * dimensions
+            self.stem = ConvBlock(widths[0], plan.features[0], plan.kernels[0], one, conditioned=conditioned)
+            widths[0] = plan.features[0]
         self.encoder = nn.ModuleList(
             Stage(
                 block, widths[i], widths[i + 1], plan.kernels[i], plan.strides[i], depth=depth, conditioned=conditioned
@@ -93,6 +98,8 @@ class UNet(nn.Module):
         self._check(image, mask, level)
         embedding = self.embedding(level) if self.embedding is not None else None
         x = image if mask is None else torch.cat([image, mask], dim=1)
+        if self.stem is not None:
+            x = self.stem(x, embedding)
         skips = []
         for stage in self.encoder:
             x = stage(x, embedding)

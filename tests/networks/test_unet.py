@@ -97,6 +97,36 @@ def test_a_diffusion_network_exceeds_the_supervised_one_only_by_mask_and_level_l
     assert wider == ["encoder.0.blocks.0.conv.weight"]
 
 
+@pytest.mark.parametrize(
+    ("encoder", "blocks", "convolutions", "millions"),
+    [("plain", (2,) * 6, 2, 31.2), ("residual", (1, 3, 4, 6, 6, 6), 1, 102.4)],
+)
+def test_networks_are_as_large_as_nnunets(
+    encoder: str, blocks: tuple[int, ...], convolutions: int, millions: float
+) -> None:
+    plan = network_plan(
+        encoder=encoder,
+        features=(32, 64, 128, 256, 320, 320),
+        kernels=((3, 3, 3),) * 6,
+        strides=((1, 1, 1), *((2, 2, 2),) * 5),
+        encoder_blocks=blocks,
+        decoder_blocks=(convolutions,) * 5,
+        deep_supervision=True,
+    )
+    with torch.device("meta"):
+        net = UNet(plan, image_channels=1, classes=3)
+    # Theirs has a bias in every convolution, ours where no norm takes it away again: as many as those norms' biases.
+    biases = sum(module.bias.numel() for module in net.modules() if type(module).__name__ == "ConditionedInstanceNorm")
+    assert sum(p.numel() for p in net.parameters()) + biases == pytest.approx(millions * 1e6, abs=5e4)
+
+
+def test_a_residual_encoder_begins_with_a_stem() -> None:
+    net = conditioned(encoder="residual")
+    assert net.stem is not None
+    assert net.stem.conv.weight.shape == (4, 5, 3, 3, 3)
+    assert conditioned().stem is None
+
+
 def test_wrong_input_is_refused() -> None:
     image, mask, level = inputs()
     net = conditioned()

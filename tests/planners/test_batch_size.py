@@ -22,6 +22,21 @@ def test_never_more_than_a_twentieth_of_the_dataset() -> None:
     assert batch(1_000_000, cases=80) == BatchPlan(size=4, by_memory=1120, by_dataset=4)
 
 
+def test_a_small_dataset_of_slices_leaves_a_batch_of_twelve_while_memory_lasts() -> None:
+    def size(elements: int) -> int:
+        return plan_batch((10, 10), elements=elements, median_shape=(1, 10, 10), cases=20, preset=DEFAULT).size
+
+    assert size(1_000_000) == 12  # memory would hold 1020
+    assert size(85_000_000) == 12
+    assert size(170_000_000) == 6
+
+
+def test_more_than_128_slices_or_32_volumes_are_not_planned() -> None:
+    assert batch(1000, cases=100_000).size == 32
+    flat = plan_batch((10, 10), elements=1000, median_shape=(1, 10, 10), cases=100_000, preset=DEFAULT)
+    assert (flat.size, flat.by_dataset) == (128, 5000)
+
+
 def test_two_at_least() -> None:
     assert batch(10**12).size == 2
     assert batch(1_000_000, cases=1).size == 2
