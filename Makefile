@@ -5,13 +5,14 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c c
 # Changed pins or dependencies, and nothing else, make pip run again; the install is editable.
 PINS = pyproject.toml constraints.txt
 
-.PHONY: help demo test lint format types clean
+.PHONY: help demo test lint format types schema clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    phantom dataset, plan, two short trainings, prediction, comparison (about two minutes)"
 	@echo "make test    the tests"
 	@echo "make lint    ruff: lint and format check        make format  let ruff mend what it can"
+	@echo "make schema  write docs/plan.schema.json anew, after a change of the plan's records"
 	@echo "make types   mypy                               make clean   remove $(VENV) and build outputs"
 	@echo "PYTHON=python3.12 make demo chooses the interpreter that makes $(VENV)."
 
@@ -31,6 +32,9 @@ format: $(VENV)/.installed-test
 
 types: $(VENV)/.installed-test
 	$(VENV)/bin/mypy autodiffseg planners trainers dataset_conversion
+
+schema: $(VENV)/.installed
+	$(VENV)/bin/python -m autodiffseg.plan_schema docs/plan.schema.json
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \

@@ -17,8 +17,8 @@ def inherited(configurations: dict[str, Any]) -> dict[str, Any]:
     def complete(name: str, heirs: tuple[str, ...]) -> Any:
         own = configurations[name]
         parent = own.get("inherits_from") if isinstance(own, dict) else None
-        if parent is None:
-            return own
+        if not isinstance(parent, str):
+            return own  # has none; a parent that is no name is refused with its key when the record is made
         if parent in (*heirs, name):
             raise ValueError(f"configuration '{name}' inherits from itself, by way of '{parent}'")
         if parent not in configurations:

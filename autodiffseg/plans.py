@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -17,6 +17,10 @@ from autodiffseg.records import Record
 ATTENTION_HEADS = 8
 """Of the transformer layers; the recycling paper has eight."""
 
+SCHEMA_VERSION: Final = 1
+
+Count = Annotated[int, Field(ge=1)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Scheme = Literal["ct", "zscore", "rescale", "rgb", "none"]
 
 
@@ -25,17 +29,20 @@ class NetworkPlan(Record):
 
     encoder: Literal["plain", "residual"] = "plain"
     """A residual encoder begins with a convolution of its own (the stem), as wide as the first stage."""
-    features: tuple[int, ...]
-    kernels: tuple[tuple[int, ...], ...]
-    strides: tuple[tuple[int, ...], ...]
+    features: tuple[Count, ...] = Field(min_length=1)
+    """Channels of each stage."""
+    kernels: tuple[tuple[Count, ...], ...]
+    """Extent of each stage's convolutions; odd, so that they keep the size of the image."""
+    strides: tuple[tuple[Count, ...], ...]
     """The stride with which each stage begins; all ones for the first."""
-    encoder_blocks: tuple[int, ...]
+    encoder_blocks: tuple[Count, ...]
     """Convolutions (plain) or residual blocks of two convolutions (residual) per stage."""
-    decoder_blocks: tuple[int, ...]
+    decoder_blocks: tuple[Count, ...]
     """Convolutions per decoder stage, finest first: one fewer than stages."""
-    transformer_layers: int = 0
+    transformer_layers: int = Field(default=0, ge=0)
     """Self-attention layers at the coarsest stage; the recycling paper has one."""
     deep_supervision: bool = True
+    """Losses at coarser resolutions too."""
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
@@ -47,6 +54,10 @@ class NetworkPlan(Record):
             raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries, {stages - 1} are needed")
         if len({len(entry) for entry in (*self.kernels, *self.strides)}) != 1:
             raise ValueError("every kernel and stride needs as many numbers as the configuration has dimensions")
+        if any(size % 2 == 0 for kernel in self.kernels for size in kernel):
+            raise ValueError(f"kernels must be odd, got {self.kernels}")
+        if any(step != 1 for step in self.strides[0]):
+            raise ValueError(f"the first of the strides must be all ones, got {self.strides[0]}")
         if self.transformer_layers and self.features[-1] % ATTENTION_HEADS:
             raise ValueError(
                 f"attention needs a multiple of {ATTENTION_HEADS} features, the last stage has {self.features[-1]}"
@@ -63,6 +74,7 @@ class NormalisationPlan(Record):
     """How one image channel is normalised."""
 
     scheme: Scheme
+    """`ct` clips and scales by the intensities of the dataset, `rescale` goes to [0, 1], `rgb` divides by 255."""
     use_mask: bool = False
     """z-score over the nonzero mask alone, with zero outside it."""
 
@@ -75,18 +87,23 @@ class ConfigurationPlan(Record):
     previous_stage: str | None = None
     """The configuration whose segmentation this one is shown beside the image (a cascade), or none."""
     dimensions: Literal[2, 3]
-    spacing: tuple[float, ...]
+    """In 2D patches are slices across the first axis and the tuples below have two numbers."""
+    spacing: tuple[Length, ...]
     """Target spacing in mm; in 2D of the last two axes (the first is not resampled)."""
-    target_size: tuple[int, int] | None = None
+    target_size: tuple[Count, Count] | None = None
     """Instead of `spacing`, in 2D: every image is resampled to so many pixels (y, x), whatever its own size."""
-    median_shape: tuple[int, ...]
+    median_shape: tuple[Count, ...]
     """Median case at the target spacing, voxels."""
-    patch_size: tuple[int, ...]
-    batch_size: int = Field(ge=1)
+    patch_size: tuple[Count, ...]
+    """Voxels; each axis is divisible by the product of its strides."""
+    batch_size: Count
+    """Patches per update."""
     batch_dice: bool
+    """Dice loss over the batch as if it were one image."""
     normalisation: tuple[NormalisationPlan, ...]
     """One per channel."""
     network: NetworkPlan
+    """The U-Net."""
     mirror_axes: tuple[int, ...]
     """Patch axes along which a case may be mirrored, in training and in prediction alike."""
 
@@ -102,7 +119,7 @@ class ConfigurationPlan(Record):
         divisor = self.network.divisor
         if len(divisor) != self.dimensions:
             raise ValueError(f"network has {len(divisor)} axes, the configuration {self.dimensions}")
-        if any(size < 1 or size % step for size, step in zip(self.patch_size, divisor, strict=True)):
+        if any(size % step for size, step in zip(self.patch_size, divisor, strict=True)):
             raise ValueError(f"patch_size {self.patch_size} must be divisible by {divisor}, the product of the strides")
         return self
 
@@ -110,26 +127,35 @@ class ConfigurationPlan(Record):
 class DiffusionPlan(Record):
     """Noise schedule and sampler (recycling paper, arXiv 2308.16355)."""
 
-    base_steps: int = 1001
+    base_steps: int = Field(default=1001, ge=2)
     """T, the length of the schedule; 1001 so that 5 steps can be respaced with both endpoints kept."""
     schedule: Literal["linear", "quadratic", "cosine", "warmup10", "warmup50"] = "linear"
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
+    """How the variance of the noise grows over the base steps."""
+    beta_start: float = Field(default=1e-4, gt=0, lt=1)
+    """Variance of the first base step."""
+    beta_end: float = Field(default=0.02, gt=0, lt=1)
+    """Variance of the last base step."""
     log_snr_shift: float = 0.0
     """Added to log(ᾱ/(1-ᾱ)): negative makes every step noisier and hides more of the label."""
     respacing: Literal["trailing", "endpoints"] = "trailing"
-    sampling_steps: int = 5
+    """Which base steps a short sampling visits."""
+    sampling_steps: Count = 5
+    """What predict does unless told otherwise."""
     sampler: Literal["ddpm", "ddim"] = "ddpm"
+    """What predict does unless told otherwise."""
 
 
 class Plan(Record):
     """Every decision for one dataset, for all its configurations and all trainers."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """Of this format."""
     name: str
+    """The file's name; a copied file is called by its own."""
     preset: str
     """What it was made with: a preset's name, or `imported`."""
     dataset: str
+    """Full name."""
     fingerprint_hash: str
     """Hash of the raw files that the fingerprint was taken from."""
     transpose: tuple[int, int, int]
@@ -137,16 +163,39 @@ class Plan(Record):
     intensities: tuple[IntensityStatistics, ...]
     """Per channel, over the foreground of the training cases (used by the `ct` scheme)."""
     configurations: dict[str, ConfigurationPlan]
+    """Name (`2d`, `3d_fullres`, your own) -> configuration."""
     diffusion: DiffusionPlan = DiffusionPlan()
-    iterations: int
+    """Noise schedule and sampler of the diffusion trainers."""
+    iterations: Count
     """Network updates of a full training."""
 
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, content: Any) -> Any:
+        if isinstance(content, dict) and (version := content.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+            raise ValueError(
+                f"the plan has schema_version {version!r:.20}, this version of autodiffseg reads {SCHEMA_VERSION}; "
+                "install the version that wrote it, or plan anew under another --name"
+            )
         if isinstance(content, dict) and isinstance(content.get("configurations"), dict):
             return {**content, "configurations": inherited(content["configurations"])}
         return content
+
+    @model_validator(mode="after")
+    def _transpose_is_an_order(self) -> Self:
+        if sorted(self.transpose) != [0, 1, 2]:
+            raise ValueError(f"transpose must hold 0, 1 and 2 once each, got {self.transpose}")
+        return self
+
+    @model_validator(mode="after")
+    def _channels_agree(self) -> Self:
+        for name, configuration in self.configurations.items():
+            if len(configuration.normalisation) != len(self.intensities):
+                raise ValueError(
+                    f"configuration '{name}': normalisation has {len(configuration.normalisation)} entries for "
+                    f"{len(self.intensities)} channels (intensities)"
+                )
+        return self
 
     @model_validator(mode="after")
     def _stages_exist(self) -> Self:

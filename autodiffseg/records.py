@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autodiffseg.atomic import write_text
 from autodiffseg.errors import UserError
+from autodiffseg.record_errors import explain
 
 
 class Record(BaseModel):
     """A frozen record with a JSON round trip; unknown keys are refused, so that a typo is never silent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # The docstrings of attributes are the descriptions of the published JSON schema.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -24,13 +26,7 @@ class Record(BaseModel):
         Raises:
             UserError: when the file is missing, is not JSON, or a key is wrong; the message names file and key.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}.") from error
-        return cls.parse(text, source=str(path))
+        return cls.parse(read_text(path), source=str(path))
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Self:
@@ -39,15 +35,49 @@ class Record(BaseModel):
         Raises:
             UserError: when the text is not JSON or a key is wrong.
         """
+        return cls.check(read_json(text, source=source), source=source)
+
+    @classmethod
+    def check(cls, content: object, *, source: str) -> Self:
+        """The record of parsed JSON; `source` is what error messages call it.
+
+        Raises:
+            UserError: when a key is wrong.
+        """
         try:
-            return cls.model_validate(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{source} is not valid JSON: {error}.") from error
+            return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or "(top level)"
-            raise UserError(f"{source}: key '{key}': {first['msg']} (got {first['input']!r:.80}).") from error
+            raise UserError(f"{source}: {explain(cls, error)}") from error
 
     def save(self, path: Path) -> None:
         """Write the record to a JSON file, atomically."""
         write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        UserError: when the file is missing or cannot be read; the message names it.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def read_json(text: str, *, source: str) -> object:
+    """Parse JSON; `source` is what error messages call it.
+
+    Raises:
+        UserError: when the text is not JSON, or nested beyond all reason.
+    """
+    try:
+        content: object = json.loads(text)
+    except RecursionError:
+        raise UserError(f"{source} is nested too deeply to be one of our files.") from None
+    except ValueError as error:  # JSONDecodeError, or an integer of thousands of digits
+        raise UserError(f"{source} is not valid JSON: {error}.") from error
+    return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shlex
 from pathlib import Path
@@ -107,6 +108,19 @@ def test_the_readme_shows_the_main_path_and_both_make_commands() -> None:
 )
 def test_the_check_sees_a_wrong_command_line(line: str) -> None:
     assert faults(line)
+
+
+def test_the_configuration_of_the_docs_can_be_added_to_a_plan(planned_phantom: Path) -> None:
+    from autodiffseg.plans import Plan
+    from autodiffseg.workspace import Workspace
+
+    text = (ROOT / "docs" / "edit_a_plan.md").read_text(encoding="utf-8")
+    own = json.loads(re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)[0])
+    content = json.loads(Workspace(planned_phantom).plan_path("Dataset900_Phantom", "cpu").read_text())
+    content["configurations"] |= own
+    plan = Plan.check(content, source="the example")
+    assert plan.configuration("3d_large_batch").batch_size == 4
+    assert plan.configuration("3d_large_batch").patch_size == plan.configuration("3d_fullres").patch_size
 
 
 def test_the_trainer_of_the_docs_trains(planned_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""One clear line for what is wrong with a record: the key, the rule, and the value or the nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+OWN_RULE = "Value error, "
+"""What pydantic puts before the messages of our own validators."""
+
+
+def explain(record: type[BaseModel], error: ValidationError) -> str:
+    """One error in one line: an unknown key before others, since a misspelt key is also a missing one.
+
+    Whole records are never shown.
+
+    Args:
+        record: what was to be read.
+        error: what pydantic says.
+    """
+    errors = error.errors(include_url=False)
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    place = [str(part) for part in first["loc"] if part != "[key]"]
+    key = f"key '{'.'.join(place)}'"
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(record, first["loc"][:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
+        return f"{key} is unknown; {hint}"
+    if first["type"] == "missing":
+        return f"{key} is missing."
+    message = first["msg"].removeprefix(OWN_RULE)
+    value = first["input"]
+    shown = "" if isinstance(value, Mapping | BaseModel) or first["msg"].startswith(OWN_RULE) else _shown(value)
+    return f"{key}: {message}{shown}." if place else f"{message}{shown}."
+
+
+def _shown(value: object) -> str:
+    return f" (got {value!r:.80})"
+
+
+def _known_keys(record: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys that the record at `place` may have."""
+    at: Any = record
+    for part in place:
+        if _is_record(at):
+            at = {field.alias or name: field.annotation for name, field in at.model_fields.items()}.get(str(part))
+        elif get_origin(at) is dict:
+            at = get_args(at)[1]
+        elif get_origin(at) is tuple:
+            at = get_args(at)[0]
+        at = next((choice for choice in get_args(at) if _is_record(choice)), at) if _is_union(at) else at
+    return [field.alias or name for name, field in at.model_fields.items()] if _is_record(at) else []
+
+
+def _is_record(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
