@@ -150,12 +150,12 @@ def _resolutions(planned: Planned) -> Iterator[str]:
     if search.share >= WANTED_SHARE:
         yield f"None: {seen}; below {WANTED_SHARE:.0%} it would lack context."
     elif search.patch is None:
-        yield f"None: {seen}, less than {WANTED_SHARE:.0%}, but at {_by(search.spacing)} mm it would see enough, and there"
-        yield f"a case has only {search.fewer:.2g} times fewer voxels; {WORTHWHILE:g} times are needed."
+        yield f"None: {seen}, less than {WANTED_SHARE:.0%}, but at {_by(search.spacing)} mm it would see enough,"
+        yield f"and there a case has only {search.fewer:.2g} times fewer voxels; {WORTHWHILE:g} times are needed."
     else:
         yield f"Both: {seen}, less than {WANTED_SHARE:.0%}."
         yield ""
-        yield f"- `3d_lowres` at {_by(search.spacing)} mm: the finest spacing at which a patch covers a quarter of a case."
+        yield f"- `3d_lowres` at {_by(search.spacing)} mm, the finest at which a patch covers a quarter of a case."
         yield "- `3d_cascade_fullres` is `3d_fullres` that is shown the segmentation of `3d_lowres` beside the image."
     yield ""
 

@@ -59,7 +59,7 @@ def faults(line: str) -> list[str]:
         if name.startswith("-"):
             if name not in options:
                 found.append(f"{words[0]} has no option '{name}'")
-            elif "=" not in word and next(remaining, None) is None:
+            elif "=" not in word and None in [next(remaining, None) for _ in range(options[name].nargs)]:
                 found.append(f"{name} has no value")
         elif word != "…":  # stands for what the reader fills in
             arguments.append(word)

@@ -1,0 +1,123 @@
+"""From a raw dataset to preprocessed cases: check, fingerprint, plan, folds, preprocessing, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autodiffseg import registry
+from autodiffseg.atomic import write_text
+from autodiffseg.dataset import RawDataset
+from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import Fingerprint
+from autodiffseg.plans import Plan
+from autodiffseg.workspace import Workspace
+
+from .current_fingerprint import check_raw, known_fingerprint, new_fingerprint
+from .dataset_copies import copy_dataset, keep_folds, plan_folds
+from .existing_plan import choose_plan
+from .explain import explain_plan
+from .planner import Planned, make_plan
+from .presets import Preset
+from .reporter import Reporter
+
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+"""All that the planner may plan; a plan file may hold others, of the user's own."""
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a person asked for."""
+
+    name: str
+    """Of the plan."""
+    preset: Preset
+    configurations: Sequence[str] = ()
+    """To be preprocessed; none means all of the plan."""
+    spacing: tuple[float, float, float] | None = None
+    """Target, raw (z, y, x) mm, instead of the rules' own."""
+    target_size: tuple[int, int] | None = None
+    """Pixels (y, x) of every image, instead of a spacing."""
+    overwrite: bool = False
+    """Replace a plan of that name even if it was edited."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What has been made."""
+
+    plan: Plan
+    path: Path
+    """Of the plan file."""
+    explanation: str
+    """Of the plan that would be made now, as Markdown."""
+    configurations: tuple[str, ...]
+    """Those that are preprocessed now."""
+
+
+def prepare(
+    raw: RawDataset, workspace: Workspace, request: PlanRequest, *, processes: int, reporter: Reporter
+) -> Prepared:
+    """Plan and preprocess a dataset. Nothing is written before everything has been checked.
+
+    Raises:
+        UserError: when the dataset is unsound, an edited plan would be lost, or a configuration does not exist.
+    """
+    path = workspace.plan_path(raw.name, request.name)
+    for configuration in request.configurations:
+        if configuration not in CONFIGURATIONS and not path.is_file():
+            raise UserError(registry.unknown("configuration", configuration, list(CONFIGURATIONS)))
+    known = known_fingerprint(raw, workspace, processes=processes)
+    if known.current:
+        reporter.tell("The raw files have not changed: integrity check and fingerprint are those of before.")
+    else:
+        check_raw(raw, processes=processes, reporter=reporter)
+    folds, note = plan_folds(raw, workspace)  # after the check: it needs cases, and a group for each
+    reporter.tell(note)
+    if known.current and known.earlier is not None:
+        fingerprint, before = known.earlier, None
+    else:
+        fingerprint, before = new_fingerprint(raw, workspace, processes=processes, reporter=reporter), known.earlier
+    planned = _plan(raw, fingerprint, request)
+    earlier = _plan(raw, before, request).plan if before is not None else None
+    choice = choose_plan(path, planned.plan, before=earlier, overwrite=request.overwrite)
+    reporter.tell(choice.note)
+    wanted = tuple(request.configurations) or tuple(choice.plan.configurations)
+    for configuration in wanted:
+        choice.plan.configuration(configuration)  # refuses what the plan does not have
+
+    fingerprint.save(workspace.fingerprint_path(raw.name))
+    keep_folds(folds, workspace.splits_path(raw.name))
+    copy_dataset(raw, workspace)
+    text = explain_plan(planned, fingerprint, channels=raw.json.channels, spec=raw.spec, preset=request.preset)
+    if choice.write:
+        write_text(path.with_name(f"{request.name}_explained.md"), text)
+        choice.plan.save(path)
+    for configuration in wanted:
+        _preprocess(raw, workspace, choice.plan, configuration, processes, reporter)
+    return Prepared(choice.plan, path, text, wanted)
+
+
+def _plan(raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> Planned:
+    return make_plan(
+        fingerprint,
+        channels=raw.json.channels,
+        spec=raw.spec,
+        preset=request.preset,
+        name=request.name,
+        spacing=request.spacing,
+        target_size=request.target_size,
+    )
+
+
+def _preprocess(
+    raw: RawDataset, workspace: Workspace, plan: Plan, configuration: str, processes: int, reporter: Reporter
+) -> None:
+    from autodiffseg.preprocessing.case_store import CaseStore
+    from autodiffseg.preprocessing.run import missing_cases, preprocess_dataset
+
+    folder = workspace.preprocessed(raw.name) / plan.data_id(configuration)
+    missing = len(missing_cases(raw, CaseStore(folder)))
+    with reporter.progress(f"Preprocessing {configuration}", missing) as advance:
+        preprocess_dataset(raw, plan, configuration, folder, processes=processes, on_case=advance)

@@ -1,0 +1,33 @@
+"""Reporter: what planning tells on the terminal while it works: lines and progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class Reporter:
+    """Lines and progress bars on one console."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to `console`."""
+        self.console = console
+
+    def tell(self, line: str) -> None:
+        """Print a line; "" prints nothing."""
+        if line:
+            self.console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        """A progress bar; yields what is called after each case. Nothing to do shows nothing."""
+        if total == 0:
+            yield lambda: None
+            return
+        columns = (TextColumn("{task.description:<25}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda: progress.advance(task)
