@@ -1,0 +1,86 @@
+"""What a person may ask of plan-and-preprocess beyond a preset: spacing, image size, the explanation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from autodiffseg.cli import run
+from autodiffseg.plans import Plan
+from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.workspace import Workspace
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four grey images, each of another size."""
+    folder = tmp_path / "raw" / "Dataset008_Photos"
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True)
+    for index in range(4):
+        image = np.random.default_rng(index).integers(1, 255, (40 + 8 * index, 60), dtype=np.uint8)
+        sitk.WriteImage(sitk.GetImageFromArray(image), str(folder / "imagesTr" / f"p{index}_0000.png"))
+        sitk.WriteImage(
+            sitk.GetImageFromArray((image > 99).astype(np.uint8)), str(folder / "labelsTr" / f"p{index}.png")
+        )
+    described = {"channel_names": {"0": "grey"}, "labels": {"background": 0, "bright": 1}, "file_ending": ".png"}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    return folder
+
+
+def planned(raw: Path, workspace: Path, *options: str) -> Plan:
+    arguments = ["plan-and-preprocess", str(raw), "--preset", "cpu", "--num-processes", "1", *options]
+    assert run([*arguments, "--workspace", str(workspace)]) == 0
+    return Workspace(workspace).plan(raw.name, "cpu")
+
+
+def test_images_are_planned_by_size(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = planned(photos, tmp_path / "w", "--target-size", "32", "48")
+    found = plan.configuration("2d")
+    assert (found.target_size, found.median_shape, found.patch_size) == ((32, 48), (32, 48), (32, 48))
+    assert "2d: images of 32 × 48 pixels, patch 32 × 48" in capsys.readouterr().out
+
+
+def test_volumes_are_not_planned_by_size(phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plan-and-preprocess", str(phantom_raw), "--target-size", "32", "32", "--workspace", str(tmp_path)]
+    assert run(arguments) == 2
+    assert "--target-size is for 2D images; the median case of" in capsys.readouterr().err
+    assert not (tmp_path / "preprocessed" / phantom_raw.name / "plans").exists()
+
+
+def test_the_target_spacing_can_be_given(phantom_raw: Path, tmp_path: Path) -> None:
+    plan = planned(phantom_raw, tmp_path, "--overwrite-target-spacing", "1", "2", "4", "-c", "3d_fullres")
+    assert plan.transpose == (2, 0, 1)  # the coarsest axis comes first
+    assert plan.configuration("3d_fullres").spacing == (4, 1, 2)
+    assert plan.configuration("2d").spacing == (1, 2)
+    store = CaseStore(Workspace(tmp_path).preprocessed(phantom_raw.name) / plan.data_id("3d_fullres"))
+    assert {store.properties(case).spacing for case in store.cases()} == {(4, 1, 2)}
+
+
+def test_the_explanation_is_shown_and_written(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned(phantom_raw, tmp_path, "--explain", "-c", "2d")
+    shown = capsys.readouterr().out
+    page = Workspace(tmp_path).plan_path(phantom_raw.name, "cpu").with_name("cpu_explained.md").read_text()
+    for words in ("Target spacing", "Low resolution and cascade", "halving every axis"):
+        assert words in shown
+        assert words in page
+
+
+def test_colour_and_grey_images_are_planned_alike_but_for_their_channels(photos: Path, tmp_path: Path) -> None:
+    grey = planned(photos, tmp_path / "grey").configuration("2d")
+    for path in (photos / "imagesTr").iterdir():
+        plane = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        sitk.WriteImage(sitk.GetImageFromArray(np.stack([plane] * 3, axis=-1), isVector=True), str(path))
+    described: dict[str, Any] = json.loads((photos / "dataset.json").read_text())
+    described["channel_names"] = {str(index): "rgb_to_0_1" for index in range(3)}
+    (photos / "dataset.json").write_text(json.dumps(described))
+    colour = planned(photos, tmp_path / "colour").configuration("2d")
+    assert [scheme.scheme for scheme in colour.normalisation] == ["rgb"] * 3
+    assert colour.model_copy(update={"normalisation": grey.normalisation}) == grey
