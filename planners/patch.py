@@ -10,7 +10,7 @@ from autodiffseg.plans import NetworkPlan
 
 from .memory_budget import convolution_elements
 from .presets import Preset
-from .topology import Topology, plan_topology
+from .topology import ALIKE, MIN_EDGE, Topology, plan_topology
 
 FIRST_EDGE = {2: 2048, 3: 256}
 """Edge of the square or cube (voxels) that the first guess has the volume of."""
@@ -52,6 +52,8 @@ def plan_patch(spacing: Sequence[float], median_shape: Sequence[float], *, chann
     limits = preset.limits(len(spacing))
     first = first_patch(spacing, median_shape)
     topology = plan_topology(spacing, first, max_stages=preset.max_stages)
+    if topology.stages == 1:
+        topology = plan_topology(spacing, _halvable(spacing, first), max_stages=preset.max_stages)
     shrunk = 0
     while True:
         network = plan_network(topology, preset)
@@ -82,9 +84,19 @@ def _shorten(
         step = plan_topology(spacing, tentative, max_stages=preset.max_stages).divisor[axis]
         tentative[axis] = patch[axis] - step
         smaller = plan_topology(spacing, tentative, max_stages=preset.max_stages)
-        if math.prod(smaller.patch) < math.prod(patch):
+        if smaller.stages > 1 and math.prod(smaller.patch) < math.prod(patch):
             return smaller
     return None
+
+
+def _halvable(spacing: Sequence[float], patch: Sequence[float]) -> tuple[float, ...]:
+    """The patch, grown along its finest axes until they can be halved once.
+
+    Cases of so few voxels are padded: a network of one stage would have no decoder.
+    """
+    fine = [value / min(spacing) < ALIKE for value in spacing]
+    edge = 2 * MIN_EDGE if sum(fine) > 1 else 3 * MIN_EDGE
+    return tuple(max(size, edge) if grows else size for size, grows in zip(patch, fine, strict=True))
 
 
 def plan_network(topology: Topology, preset: Preset) -> NetworkPlan:

@@ -50,8 +50,25 @@ def test_shrinking_ends_within_the_budget_or_at_a_handful_of_voxels(
 ) -> None:
     preset = replace(DEFAULT, three=replace(DEFAULT.three, budget=budget))
     found = plan_patch(spacing, shape, channels=2, preset=preset)
-    assert found.elements <= budget or math.prod(found.topology.patch) == 1
-    assert len(found.network.features) == found.topology.stages
+    assert found.elements <= budget or math.prod(found.topology.patch) <= 64  # 8 x 8 x 1: halved once, not again
+    assert len(found.network.features) == found.topology.stages >= 2
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "patch"),
+    [
+        ((1, 1, 1), (6, 7, 5), (8, 8, 8)),
+        ((1, 1, 1), (1, 1, 1), (8, 8, 8)),
+        ((5, 1, 1), (7, 6, 3), (7, 8, 8)),
+        ((1, 1), (3, 11), (8, 12)),  # the longer axis is rounded up to be halved
+        ((1, 3), (9, 4), (12, 4)),
+    ],
+)
+def test_cases_too_small_to_halve_get_a_patch_that_can_be_halved_once(
+    spacing: tuple[float, ...], shape: tuple[int, ...], patch: tuple[int, ...]
+) -> None:
+    found = plan_patch(spacing, shape, channels=2, preset=DEFAULT)
+    assert (found.topology.patch, found.topology.stages) == (patch, 2)
 
 
 @pytest.mark.parametrize("shape", [(400, 400, 400), (30, 600, 600), (1000, 40, 40)])
