@@ -20,6 +20,7 @@ from autodiffseg.geometry import SPACING_TOLERANCE, Geometry
 from autodiffseg.images import read_image
 from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.problems import Problem
+from autodiffseg.text_headers import lacks_spacing
 
 PLACE_TOLERANCE = 1e-3  # mm for the origin, absolute for direction cosines: float noise of the writers
 
@@ -131,6 +132,9 @@ def _check_spacing(name: str, path: Path, geometry: Geometry) -> Iterator[Proble
     if not all(np.isfinite(step) and step > 0 for step in spacing):
         shown = ", ".join(f"{step:.4g}" for step in spacing)
         yield Problem(name, f"the voxel size is ({shown}) mm (x, y, z)", "write the true one into the file")
+    elif lacks_spacing(path):
+        what = "the file does not say how large its voxels are; 1 mm is taken"
+        yield Problem(name, what, "write the true size into the file", fatal=False)
 
 
 def _check_intensities(name: str, read: _Content) -> Iterator[Problem]:

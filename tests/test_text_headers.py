@@ -1,0 +1,36 @@
+"""Tests of what is looked up in the lines of text that MHA and NRRD files begin with."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autodiffseg.geometry import Geometry
+from autodiffseg.images import write_image
+from autodiffseg.text_headers import lacks_spacing
+
+GRID = Geometry(shape=(3, 4, 5), spacing=(2, 1, 1), origin=(0, 0, 0), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))
+LINES = {".mha": b"ElementSpacing = 1 1 2\n", ".nrrd": b"space directions: (1,0,0) (0,1,0) (0,0,2)\n"}
+
+
+@pytest.mark.parametrize("ending", LINES)
+def test_a_file_without_the_line_lacks_the_spacing(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"x{ending}"
+    write_image(path, np.zeros(GRID.shape, np.int16), GRID)
+    assert not lacks_spacing(path)
+    data = path.read_bytes()
+    assert LINES[ending] in data
+    path.write_bytes(data.replace(LINES[ending], b""))
+    assert lacks_spacing(path)
+
+
+def test_the_other_words_for_it_count_too(tmp_path: Path) -> None:
+    (tmp_path / "x.mha").write_text("NDims = 3\nElementSize = 1 1 2\n")
+    (tmp_path / "x.nrrd").write_text("NRRD0004\nspacings: 1 1 2\n\n")
+    assert not lacks_spacing(tmp_path / "x.mha")
+    assert not lacks_spacing(tmp_path / "x.nrrd")
+
+
+def test_formats_with_a_spacing_of_their_own_kind_lack_none(tmp_path: Path) -> None:
+    (tmp_path / "x.png").touch()
+    assert not lacks_spacing(tmp_path / "x.png")
