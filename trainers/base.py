@@ -12,6 +12,8 @@ from torch import Tensor
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.losses.segmentation import Loss, probabilities_of, segmentation_loss
+from autodiffseg.memory.estimate import TrainingMemory
+from autodiffseg.memory.stand_in import real_type
 from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import Plan
 from autodiffseg.sampling import NoiseSource, Sampling
@@ -56,7 +58,7 @@ class Trainer(ABC):
         self.network = self.build_network().to(device)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # patches are all of one size, so the search for kernels pays
-        if device.type == "cpu":
+        if real_type(device) == "cpu":
             # A tenth faster per update on a CPU; on CUDA it makes instance norm slower.
             layout = torch.channels_last_3d if self.configuration.dimensions == 3 else torch.channels_last
             self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
@@ -82,6 +84,19 @@ class Trainer(ABC):
     def passes(self, sampling: Sampling) -> int:
         """Network calls that one prediction of a patch takes."""
         return 1
+
+    @classmethod
+    def training_memory(
+        cls, plan: Plan, configuration: str, dataset: DatasetJson, *, precision: Precision = "fp16"
+    ) -> TrainingMemory:
+        """Bytes of tensors that one update takes on CUDA with default options, counted without a GPU.
+
+        Raises:
+            UserError: when the trainer cannot be run without data.
+        """
+        from .training_memory import training_memory
+
+        return training_memory(cls, plan, configuration, dataset, cls.Options(), precision=precision)
 
     @property
     def image_channels(self) -> int:

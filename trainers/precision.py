@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 
 from autodiffseg.errors import UserError
+from autodiffseg.memory.autocast_policy import AutocastPolicy
+from autodiffseg.memory.stand_in import place_of_meta
 
 Precision = Literal["fp32", "bf16", "fp16"]
 TYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,13 +55,15 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     return name
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """A context in which the network computes in `precision`.
 
     Each network call gets a context of its own: leaving it empties the cache of cast weights. A cached cast made in
     a pass without gradient would otherwise be used again in the next pass, whose weights would then silently get no
-    gradient.
+    gradient. On the meta device, which torch's autocast leaves alone, a stand-in casts.
     """
+    if device.type == "meta":
+        return nullcontext() if precision == "fp32" else AutocastPolicy(TYPES[precision], place=place_of_meta())
     return torch.autocast(device.type, dtype=TYPES[precision], enabled=precision != "fp32")
 
 

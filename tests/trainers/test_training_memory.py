@@ -1,0 +1,204 @@
+"""Memory counted without data equals what the allocator hands out on real tensors, and what arithmetic says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from autodiffseg.dataloading.batches import Batch
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.memory.estimate import TrainingMemory
+from autodiffseg.memory.live_tensors import LiveTensors
+from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.trainers.checkpoints import trainer_class
+from autodiffseg.trainers.training_memory import STEPS, bare_loop, training_memory
+
+TRAINERS = ("supervised", "diffusion", "recycling")
+
+
+def dataset(classes: int = 3) -> DatasetJson:
+    labels = {"background": 0} | {f"class {i}": i for i in range(1, classes)}
+    return DatasetJson.model_validate({"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz"})
+
+
+def make_plan(
+    patch: tuple[int, ...],
+    features: tuple[int, ...],
+    *,
+    batch: int = 2,
+    deep_supervision: bool = False,
+    encoder: str = "plain",
+    blocks: tuple[int, ...] | None = None,
+    decoder_convolutions: int = 2,
+) -> Plan:
+    axes, stages = len(patch), len(features)
+    network = NetworkPlan.model_validate(
+        {
+            "encoder": encoder,
+            "features": features,
+            "kernels": ((3,) * axes,) * stages,
+            "strides": ((1,) * axes, *((2,) * axes,) * (stages - 1)),
+            "encoder_blocks": blocks or (2,) * stages,
+            "decoder_blocks": (decoder_convolutions,) * (stages - 1),
+            "deep_supervision": deep_supervision,
+        }
+    )
+    configuration = ConfigurationPlan.model_validate(
+        {
+            "dimensions": axes,
+            "spacing": (1.0,) * axes,
+            "median_shape": patch,
+            "patch_size": patch,
+            "batch_size": batch,
+            "batch_dice": axes == 2,
+            "normalisation": (NormalisationPlan(scheme="zscore"),),
+            "network": network,
+            "mirror_axes": (),
+        }
+    )
+    return Plan(
+        name="memory",
+        preset="default",
+        dataset="Dataset999_Memory",
+        fingerprint_hash="",
+        transpose=(0, 1, 2),
+        intensities=(IntensityStatistics(**dict.fromkeys(IntensityStatistics.model_fields, 0.0)),),
+        configurations={"patches": configuration},
+        iterations=10,
+    )
+
+
+def traced(name: str, plan: Plan, *, classes: int = 3, **settings: Any) -> TrainingMemory:
+    cls = trainer_class(name)
+    return training_memory(cls, plan, "patches", dataset(classes), cls.Options(), **settings)
+
+
+def allocator_peak(name: str, plan: Plan, precision: Any) -> int:
+    """The most bytes that torch's CPU allocator had handed out at once over two real updates, by torch's profiler."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        cls, configuration = trainer_class(name), plan.configuration("patches")
+        device = torch.device("cpu")
+        trainer = cls(plan, "patches", dataset(), cls.Options(), device=device, precision=precision)
+        shape = (configuration.batch_size, *configuration.patch_size)
+        image = torch.randn(shape[0], 1, *shape[1:])
+        batch = Batch(image, torch.randint(3, shape, dtype=torch.int16), ("",) * shape[0])
+        loop = bare_loop(trainer)
+        for _ in range(STEPS):
+            loop.step(batch)
+            loop.update += 1
+    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
+    current = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        current += event.nbytes()
+        peak = max(peak, current)
+    return peak
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("patch", [(16, 16, 16), (64, 64)])
+@pytest.mark.parametrize("name", TRAINERS)
+def test_meta_tensors_take_what_the_allocator_gives_to_real_ones(
+    name: str, patch: tuple[int, ...], precision: Any, deep_supervision: bool
+) -> None:
+    plan = make_plan(patch, (8, 16, 32, 32), deep_supervision=deep_supervision)
+    tracked = traced(name, plan, precision=precision, place="cpu", block=1).peak
+    assert tracked == pytest.approx(allocator_peak(name, plan, precision), rel=0.03)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_residual_encoder_takes_what_the_allocator_gives(precision: Any) -> None:
+    plan = make_plan((16, 16, 16), (8, 16, 32), encoder="residual", blocks=(1, 2, 2), decoder_convolutions=1)
+    tracked = traced("recycling", plan, precision=precision, place="cpu", block=1).peak
+    assert tracked == pytest.approx(allocator_peak("recycling", plan, precision), rel=0.03)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_weights_and_optimiser_take_four_bytes_a_number(name: str) -> None:
+    plan = make_plan((16, 16, 16), (8, 16))
+    network = trainer_class(name)(
+        plan, "patches", dataset(), trainer_class(name).Options(), device=torch.device("cpu"), precision="fp32"
+    ).network
+    numbers = sum(parameter.numel() for parameter in network.parameters())
+    buffers = sum(buffer.numel() for buffer in network.buffers())
+    found = traced(name, plan, block=1)
+    assert found.parameters == 4 * (numbers + buffers)
+    assert found.optimiser == 4 * (2 * numbers + len(list(network.parameters())))  # two moments, and a count a tensor
+
+
+def test_what_a_convolution_keeps_is_what_one_computes_by_hand() -> None:
+    """Batch 2 of one channel of 4³ through a 3³ convolution to 8 channels, then a rectifier in place."""
+    layers = nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.LeakyReLU(0.01, inplace=True)).to("meta")
+    x = torch.empty(2, 1, 4, 4, 4, device="meta")
+    with LiveTensors(block=1) as tracker:
+        out = layers(x)
+        assert tracker.current == out.nbytes == 2 * 8 * 4**3 * 4
+        out.sum().backward()  # the sum and its gradient are single numbers; then the gradient of the output, one copy
+        assert tracker.peak < 3 * out.nbytes + 8 * 27 * 4 + 100
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_recycling_takes_what_diffusion_takes(precision: Any) -> None:
+    """Its first pass is without gradient and leaves nothing but the noised mask, which diffusion makes as well."""
+    plan = make_plan((16, 16, 16), (8, 16, 32), deep_supervision=True)
+    recycling, diffusion = (traced(name, plan, precision=precision, block=1) for name in ("recycling", "diffusion"))
+    assert abs(recycling.peak - diffusion.peak) < 100  # bytes: a few numbers a sample
+    assert abs(recycling.after_forward - diffusion.after_forward) < 100
+
+
+def test_classes_conditioning_and_deep_supervision_cost_something() -> None:
+    plain, deep = (make_plan((16, 16, 16), (8, 16, 16, 16), deep_supervision=on) for on in (False, True))
+    assert traced("supervised", deep).after_forward > traced("supervised", plain).after_forward
+    assert traced("supervised", plain, classes=9).peak > traced("supervised", plain).peak
+    assert traced("diffusion", plain).parameters > traced("supervised", plain).parameters
+
+
+def test_half_precision_halves_the_activations() -> None:
+    plan = make_plan((32, 32, 32), (16, 32))
+    half, single = (traced("supervised", plan, precision=precision) for precision in ("fp16", "fp32"))
+    assert half.activations == pytest.approx(single.activations / 2, rel=0.1)
+    assert half == traced("supervised", plan, precision="bf16")
+
+
+def test_the_parts_sum_to_the_peak() -> None:
+    found = traced("recycling", make_plan((16, 16), (8, 16)))
+    assert found.peak == found.parameters + found.gradients + found.optimiser + found.activations
+    assert 0 < found.after_forward <= found.peak
+
+
+def test_many_weights_on_a_small_patch_peak_in_the_optimiser() -> None:
+    """On CUDA AdamW works on all weights at once: weights, gradients, two moments and one temporary."""
+    found = traced("supervised", make_plan((8, 8, 8), (64, 128, 256)), block=1)
+    assert found.peak == pytest.approx(5 * found.parameters, rel=0.01)
+    assert found.gradients == found.parameters
+
+
+@pytest.mark.parametrize(
+    ("settings", "gib"),
+    [({}, 4.67), ({"encoder": "residual", "blocks": (1, 3, 4, 6, 6, 6), "decoder_convolutions": 1}, 6.07)],
+)
+def test_nnunets_networks_take_what_was_counted_for_them_elsewhere(settings: dict[str, Any], gib: float) -> None:
+    """Peaks of its own networks at 128³, batch 2, fp16, by another tracker; SGD keeps half of what AdamW keeps."""
+    plan = make_plan((128,) * 3, (32, 64, 128, 256, 320, 320), deep_supervision=True, **settings)
+    found = traced("supervised", plan)
+    assert (found.peak - found.optimiser / 2) / 2**30 == pytest.approx(gib, rel=0.03)
+
+
+def test_a_trainer_that_looks_at_values_cannot_be_traced_and_is_told_so() -> None:
+    supervised: Any = trainer_class("supervised")
+
+    class Curious(supervised):  # type: ignore[misc]
+        def loss(self, batch: Batch, rng: torch.Generator) -> Any:
+            if batch.image.mean() > 0:  # there is no value to look at
+                return super().loss(batch, rng)
+            raise AssertionError
+
+    with pytest.raises(UserError, match="Curious cannot be traced") as refused:
+        training_memory(Curious, make_plan((16, 16), (8, 16)), "patches", dataset(), supervised.Options())
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,158 @@
+"""How much memory a trainer's own training step takes, counted on the meta device: no GPU, nothing computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from autodiffseg.dataloading.batches import Batch
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.errors import UserError
+from autodiffseg.losses.segmentation import Loss
+from autodiffseg.memory.autocast_lists import Place
+from autodiffseg.memory.estimate import TrainingMemory
+from autodiffseg.memory.live_tensors import CUDA_BLOCK, LiveTensors
+from autodiffseg.memory.stand_in import meta_stands_for
+from autodiffseg.plans import Plan
+from autodiffseg.runs import RunRecord
+
+from .options import TrainerOptions
+from .precision import Precision
+
+if TYPE_CHECKING:
+    from .base import Trainer
+    from .loop import Loop
+
+STEPS = 2
+"""The first makes the optimiser's state; the second has it all from the beginning."""
+
+
+def training_memory(
+    cls: type[Trainer],
+    plan: Plan,
+    configuration: str,
+    dataset: DatasetJson,
+    options: TrainerOptions,
+    *,
+    precision: Precision = "fp16",
+    place: Place = "cuda",
+    block: int = CUDA_BLOCK,
+) -> TrainingMemory:
+    """Count the tensors of two update steps of a trainer, made by the training loop itself.
+
+    So everything that the trainer does is in it: a first pass without gradient, the number of classes, conditioning,
+    deep supervision, the state of the optimiser.
+
+    Args:
+        cls: the trainer.
+        plan: patch, batch and network.
+        configuration: of the plan.
+        dataset: labels and channels.
+        options: of the trainer.
+        precision: number type of the network.
+        place: whose rules of autocast hold, and whose memory layout.
+        block: bytes to whose multiples every tensor is rounded up.
+
+    Raises:
+        UserError: when the trainer cannot be run without data; the message says why.
+    """
+    meta = torch.device("meta")
+    with meta_stands_for(place):
+        try:
+            with meta:
+                trainer = cls(plan, configuration, dataset, options, device=meta, precision=precision)
+            return trace(trainer, meta_batch(trainer), block=block, all_at_once=place == "cuda")
+        except UserError:
+            raise
+        except Exception as error:  # whatever a trainer of someone else does with numbers that are not there
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(f"The memory of {cls.__name__} cannot be traced without data: {reason:.200}") from error
+
+
+def meta_batch(trainer: Trainer) -> Batch:
+    """A batch of the plan's size without content."""
+    planned, device = trainer.configuration, trainer.device
+    image = torch.empty((planned.batch_size, trainer.image_channels, *planned.patch_size), device=device)
+    label = torch.empty((planned.batch_size, *planned.patch_size), dtype=torch.int16, device=device)
+    return Batch(image, label, ("",) * planned.batch_size)
+
+
+def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | None = None) -> TrainingMemory:
+    """Run the loop's own steps on `batch` and count; on any device.
+
+    `all_at_once` has the optimiser work on all weights together, which needs another number per weight for a moment.
+    It does so by itself on CUDA, and has to be told on the meta device.
+    """
+    loop = bare_loop(trainer)
+    for group in loop.optimiser.param_groups:
+        group["foreach"] = all_at_once
+    tracker = LiveTensors(block=block)
+    between: list[int] = []
+    with tracker, _watched(trainer, tracker, between):
+        tracker.label((batch.image, batch.label), "activations")
+        for _ in range(STEPS):
+            loop.step(batch)
+            loop.update += 1
+            tracker.label(_state(loop.optimiser), "optimiser")
+    found = {part: tracker.peak_parts.get(part, 0) for part in ("parameters", "gradients", "optimiser", "activations")}
+    return TrainingMemory(peak=tracker.peak, after_forward=between[-1], **found)
+
+
+@contextmanager
+def _watched(trainer: Trainer, tracker: LiveTensors, between: list[int]) -> Iterator[None]:
+    """In the block, weights and gradients are counted as such, and `between` gets the bytes after every loss."""
+    forward = trainer.loss
+
+    def loss(batch: Batch, rng: torch.Generator) -> Loss:
+        result = forward(batch, rng)
+        between.append(tracker.current)
+        return result
+
+    def label_gradient(parameter: Tensor) -> None:
+        tracker.label([] if parameter.grad is None else [parameter.grad], "gradients")
+
+    tracker.label((*trainer.network.parameters(), *trainer.network.buffers()), "parameters")
+    trained = [parameter for parameter in trainer.network.parameters() if parameter.requires_grad]
+    hooks: list[Any] = [
+        parameter.register_post_accumulate_grad_hook(label_gradient)  # type: ignore[no-untyped-call]  # torch's own
+        for parameter in trained
+    ]
+    trainer.loss = loss  # type: ignore[method-assign]  # of this instance, to look at the moment between the passes
+    try:
+        yield
+    finally:
+        del trainer.loss
+        for hook in hooks:
+            hook.remove()
+
+
+def bare_loop(trainer: Trainer) -> Loop:
+    """The training loop with nothing but its step: no data, no folder, no gradient scaler (it keeps a few numbers)."""
+    from .loop import Loop
+
+    record = RunRecord(
+        dataset=trainer.plan.dataset,
+        trainer=type(trainer).__name__,
+        plan=trainer.plan.name,
+        configuration=trainer.configuration_name,
+        tag="",
+        fold="0",
+        seed=0,
+        options=trainer.options.model_dump(mode="json"),
+        plan_hash="",
+        iterations=1000,
+    )
+    nothing: Any = None
+    loop = Loop(trainer, record, Path(), nothing, nothing)
+    loop.scaler = torch.amp.GradScaler("cpu", enabled=False)
+    trainer.network.train()
+    return loop
+
+
+def _state(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for state in optimiser.state.values() for value in state.values() if isinstance(value, Tensor)]
