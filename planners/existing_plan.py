@@ -1,26 +1,35 @@
-"""What to do with a plan that is already there: an edited one is never lost silently."""
+"""What to do with a plan that is already there: neither an edit nor a configuration of one's own is lost silently."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
+from autodiffseg.records import read_json, read_text
+
+from .configuration_names import CONFIGURATIONS
 
 
 class Choice(NamedTuple):
     """The plan to go on with."""
 
     plan: Plan
-    write: bool
-    """Whether it has to be written."""
+    is_planned: bool
+    """Whether it is, but for its owner's configurations, what is planned now."""
+    text: str | None
+    """What to write into its file; None where that is right as it is."""
     note: str
     """A line for the user; "" when there is nothing to tell."""
 
 
 def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bool) -> Choice:
     """Keep the plan file or replace it.
+
+    Configurations that planning does not make are their owner's: they are carried over into a new plan as they are
+    written, so that one with `inherits_from` follows its new parent, and having them is no edit.
 
     Args:
         path: of the plan file, which may not exist.
@@ -30,15 +39,22 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
         overwrite: the user wants the plan of now.
 
     Raises:
-        UserError: when the plan file was made for other raw data and may be edited.
+        UserError: when the plan file was made for other raw data and may be edited, or when a configuration in it does
+            not fit the new plan.
     """
-    if not path.is_file() or overwrite:
-        return Choice(planned, True, "")
+    if not path.is_file():
+        return Choice(planned, True, planned.model_dump_json(indent=2) + "\n", "")
+    own = _own_configurations(read_json(read_text(path), source=str(path)), planned, path)
+    if overwrite:
+        return _renewed(path, planned, own, "")
     existing = Plan.load(path)
-    if existing == planned:
-        return Choice(existing, False, "")
-    if existing == before:
-        return Choice(planned, True, "The raw data have changed: the plan is made anew.")
+    without_own = existing.model_copy(
+        update={"configurations": {name: one for name, one in existing.configurations.items() if name not in own}}
+    )
+    if without_own == planned:
+        return Choice(existing, True, None, "")
+    if without_own == before:
+        return _renewed(path, planned, own, "The raw data have changed: the plan is made anew. ")
     if existing.fingerprint_hash != planned.fingerprint_hash:
         raise UserError(
             f"{path} was made for other raw data than there are now and may be edited; --overwrite plans anew, "
@@ -47,6 +63,28 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
     return Choice(
         existing,
         False,
+        None,
         f"{path} differs from what would be planned now (edited, or made by another version or preset): it is kept. "
         "--overwrite replaces it.",
     )
+
+
+def _own_configurations(content: object, planned: Plan, path: Path) -> dict[str, Any]:
+    """The owner's configurations as they are written; the rest of the file may be of any version."""
+    if not isinstance(content, dict) or not isinstance(content.get("configurations", {}), dict):
+        raise UserError(f"{path} is no plan; mend or delete it.")
+    makes = {*CONFIGURATIONS, *planned.configurations}
+    return {name: one for name, one in content.get("configurations", {}).items() if name not in makes}
+
+
+def _renewed(path: Path, planned: Plan, own: dict[str, Any], note: str) -> Choice:
+    """`planned` with the owner's configurations."""
+    content = planned.model_dump(mode="json")
+    content["configurations"] |= own
+    try:
+        plan = Plan.check(content, source=f"{path}: its own configurations do not fit the new plan")
+    except UserError as error:
+        raise UserError(f"{error} Change or remove it there, or give the new plan a --name of its own.") from error
+    if own:
+        note += f"Its own configurations are kept: {', '.join(own)}."
+    return Choice(plan, True, json.dumps(content, indent=2, ensure_ascii=False) + "\n", note.strip())

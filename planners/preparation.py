@@ -14,6 +14,7 @@ from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.plans import Plan
 from autodiffseg.workspace import Workspace
 
+from .configuration_names import CONFIGURATIONS
 from .current_fingerprint import check_raw, known_fingerprint, new_fingerprint
 from .dataset_copies import copy_dataset, keep_folds, plan_folds
 from .existing_plan import choose_plan
@@ -21,9 +22,6 @@ from .explain import explain_plan
 from .planner import Planned, make_plan
 from .presets import Preset
 from .reporter import Reporter
-
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
-"""All that the planner may plan; a plan file may hold others, of the user's own."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +89,9 @@ def prepare(
     keep_folds(folds, workspace.splits_path(raw.name))
     copy_dataset(raw, workspace)
     text = explain_plan(planned, fingerprint, channels=raw.json.channels, spec=raw.spec, preset=request.preset)
-    if choice.write:
+    if choice.text is not None:
         write_text(path.with_name(f"{request.name}_explained.md"), text)
-        choice.plan.save(path)
+        write_text(path, choice.text)
     for configuration in wanted:
         _preprocess(raw, workspace, choice.plan, configuration, processes, reporter)
     return Prepared(choice.plan, path, text, wanted)
