@@ -90,6 +90,18 @@ class LabelSpec(Record):
             channels.append(channel)
         return torch.stack(channels, dim=1).float() * known[:, None], known[:, None]
 
+    def foreground_channels(self, label: Tensor) -> Tensor:
+        """The channels of one label map without background: how a segmentation is shown to a network.
+
+        Args:
+            label: `(*patch)` integers.
+
+        Returns:
+            `(F, *patch)` float32 in {0, 1}, one channel per entry of `foreground`; all zero where unknown.
+        """
+        channels, _ = self.one_hot(label[None])
+        return channels[0, self.channels - len(self.foreground) :]
+
     def decode(self, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         """Label map of probabilities `(K, Z, Y, X)`: argmax, or regions over 0.5 painted in their order."""
         if not self.has_regions:

@@ -32,6 +32,12 @@ class RunRecord(Record):
     training_cases: tuple[str, ...] = ()
     validation_cases: tuple[str, ...] = ()
     """The cases of the fold when the training began; a split that changes later does not concern it."""
+    previous_run: str = ""
+    """Of a cascade: folder name of the run whose segmentations it was shown; it lies beside this one."""
+    previous_checkpoints: dict[str, str] = {}
+    """Fold of `previous_run` -> hash of the checkpoint that its segmentations came from."""
+    previous_segmentations: str = ""
+    """Hash of all segmentations that were shown."""
     iterations: int
     """Network updates asked for."""
     iterations_done: int = 0

@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # before anything reads it; worker processes inherit it
 
+import json
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,30 @@ def planned_phantom(phantom_raw: Path, tmp_path_factory: pytest.TempPathFactory)
     workspace = tmp_path_factory.mktemp("workspace")
     arguments = ["plan-and-preprocess", str(phantom_raw), "--preset", "cpu", "--num-processes", "1"]
     assert run([*arguments, "--workspace", str(workspace)]) == 0
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def planned_cascade(planned_phantom: Path, phantom_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the phantom's plan `cpu` has a cascade too; tests that write copy it first."""
+    from autodiffseg.dataset import RawDataset
+    from autodiffseg.plans import Plan
+    from autodiffseg.preprocessing.run import preprocess_dataset
+    from autodiffseg.workspace import Workspace
+
+    workspace = tmp_path_factory.mktemp("cascade")
+    shutil.copytree(planned_phantom, workspace, dirs_exist_ok=True)
+    place = Workspace(workspace)
+    path = place.plan_path("Dataset900_Phantom", "cpu")
+    content = json.loads(path.read_text())
+    fine = content["configurations"]["3d_fullres"]
+    halved = {"spacing": [2.4, 2, 2], "median_shape": [12, 16, 12], "patch_size": [12, 16, 12]}
+    content["configurations"]["3d_lowres"] = {**fine, **halved}
+    content["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    plan = Plan.parse(json.dumps(content), source=str(path))
+    plan.save(path)
+    store = place.preprocessed("Dataset900_Phantom") / plan.data_id("3d_lowres")
+    preprocess_dataset(RawDataset(phantom_raw), plan, "3d_lowres", store, processes=1)
     return workspace
 
 

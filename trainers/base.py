@@ -100,8 +100,9 @@ class Trainer(ABC):
 
     @property
     def image_channels(self) -> int:
-        """C, channels of an image."""
-        return len(self.configuration.normalisation)
+        """C, channels of an image; a cascade's has those of the previous stage's segmentation behind its own."""
+        shown = len(self.spec.foreground) if self.configuration.previous_stage is not None else 0
+        return len(self.configuration.normalisation) + shown
 
     def logits(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor | list[Tensor]:
         """One network call in the run's precision, in an autocast context of its own."""

@@ -57,7 +57,8 @@ def command(
     Each label map has the geometry of its image. Probabilities are averaged over windows, mirrored versions and folds.
     OUTPUT also gets dataset.json (for `evaluate`) and predict.json (how the predictions came about); earlier
     predictions of the same cases are removed first, unless you say --continue. A case that cannot be read does not stop
-    the others; it is named at the end, and the exit code is 1.
+    the others; it is named at the end, and the exit code is 1. A cascade runs its previous stage by itself: all
+    finished folds of the model that was trained before it and lies beside it, with the same options.
 
     Examples:
 
@@ -79,6 +80,7 @@ def command(
     from .precision import choose_device, choose_precision
     from .prediction import choose_sampling, make_predictor, predict_cases
     from .prediction_folder import PredictionRecord, is_done, prepare_output, select_cases
+    from .previous_stage import load_previous_stage
 
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, chosen_device)
@@ -86,6 +88,17 @@ def command(
     first = models[0]
     configuration = first.configuration_name
     sampling = choose_sampling(first.plan, steps, sampler)
+    previous = load_previous_stage(
+        model,
+        first,
+        device=chosen_device,
+        precision=chosen_precision,
+        steps=steps,
+        sampler=sampler,
+        seed=seed,
+        step_size=step_size,
+        mirroring=mirroring,
+    )
     bad: dict[str, str] = {}
     dataset = first.dataset
     files = check_prediction_inputs(source, dataset.file_ending, len(dataset.channels), unreadable=bad)
@@ -94,6 +107,8 @@ def command(
         model=str(model.resolve()),
         checkpoint=checkpoint,
         checkpoints={fold: checkpoint_id(path) for fold, path in checkpoints.items()},
+        previous_model=str(previous.model.resolve()) if previous else "",
+        previous_checkpoints=previous.checkpoints if previous else {},
         configuration=configuration,
         sampling=sampling,
         seed=seed,
@@ -119,6 +134,8 @@ def command(
         f"Predicting {len(todo)} of {len(chosen)} cases: {model.name}, fold {', '.join(checkpoints)} ({checkpoint}).",
         soft_wrap=True,
     )
+    if previous:
+        console.print(f"First {previous.model.name}, fold {', '.join(previous.checkpoints)} (last).", soft_wrap=True)
     predictor = make_predictor(
         models,
         first.plan,
@@ -139,6 +156,7 @@ def command(
         spec=first.spec,
         ending=ending,
         save_probabilities=save_probabilities,
+        previous=previous,
     )
     bad |= {case: fault for case, fault in _with_progress(outcomes, len(todo)) if fault is not None}
     console.print(f"Label maps are in {out}.", soft_wrap=True)

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,11 @@ from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
+from autodiffseg.preprocessing.previous_stage import PreviousStageStore, onto_preprocessed_grid
 from autodiffseg.sampling import Sampling
+
+if TYPE_CHECKING:
+    from .previous_stage import PreviousStage
 
 OUT_OF_MEMORY = (
     "there is not enough memory for it; end other programs, leave out --save-probabilities, "
@@ -70,15 +75,31 @@ def make_predictor(
 
 
 def predict_preprocessed(
-    predictor: CasePredictor, store: CaseStore, case: str, plan: Plan, spec: LabelSpec, out_file: Path
+    predictor: CasePredictor,
+    store: CaseStore,
+    case: str,
+    plan: Plan,
+    spec: LabelSpec,
+    out_file: Path,
+    previous: PreviousStageStore | None = None,
 ) -> None:
-    """Predict a stored case and write its label map on the raw grid.
+    """Predict a stored case and write its label map on the raw grid; a cascade is shown its segmentation in `previous`.
 
     Raises:
         UserError: when the case is not there, the output is not finite or the file cannot be written.
     """
     image = np.asarray(store.image(case)[:])
+    if previous is not None:
+        image = with_segmentation(image, previous.segmentation(case)[0], spec)
     predict_image(predictor, image, store.properties(case), plan, spec, out_file)
+
+
+def with_segmentation(
+    image: npt.NDArray[np.float32], segmentation: npt.NDArray[np.integer], spec: LabelSpec
+) -> npt.NDArray[np.float32]:
+    """What a cascade sees: `(C, Z, Y, X)` and, as further channels, the foreground of a label map `(Z, Y, X)`."""
+    channels = spec.foreground_channels(torch.from_numpy(np.asarray(segmentation)))
+    return np.concatenate([image, channels.numpy()])
 
 
 def predict_image(
@@ -124,6 +145,7 @@ def predict_cases(
     spec: LabelSpec,
     ending: str,
     save_probabilities: bool = False,
+    previous: PreviousStage | None = None,
 ) -> Iterator[tuple[str, str | None]]:
     """Predict raw cases one by one.
 
@@ -136,6 +158,7 @@ def predict_cases(
         spec: what the output channels mean.
         ending: of the label files, such as ".nii.gz".
         save_probabilities: write the probabilities too.
+        previous: of a cascade; it segments each case first.
 
     Yields:
         Each case with None, or with what is wrong with it; a bad case, or one too large for the memory, does not stop
@@ -147,10 +170,15 @@ def predict_cases(
             image, geometry = read_case(files)
             _require_sound(files, image)
             prepared = preprocess_case(image, geometry, case=case, plan=plan, configuration=configuration, spec=spec)
+            shown = prepared.image
+            if previous is not None:
+                segmentation = previous.segment(image, geometry, case)
+                on_grid = onto_preprocessed_grid(segmentation, prepared.properties, plan)
+                shown = with_segmentation(shown, on_grid, spec)
             del image
             predict_image(
                 predictor,
-                prepared.image,
+                shown,
                 prepared.properties,
                 plan,
                 spec,

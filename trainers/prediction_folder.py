@@ -27,6 +27,10 @@ class PredictionRecord(Record):
     """last or best."""
     checkpoints: dict[str, str]
     """Fold -> hash of its checkpoint file."""
+    previous_model: str = ""
+    """Of a cascade: folder of the model that segmented the images first."""
+    previous_checkpoints: dict[str, str] = {}
+    """Fold of `previous_model` -> hash of its checkpoint file."""
     configuration: str
     sampling: Sampling
     seed: int
@@ -38,7 +42,7 @@ class PredictionRecord(Record):
 
     def same_predictions(self, other: PredictionRecord) -> bool:
         """Whether both describe the same predictions, wherever and of whatever cases they were made."""
-        free = {"input", "model", "device", "precision", "versions"}
+        free = {"input", "model", "previous_model", "device", "precision", "versions"}
         return self.model_dump(exclude=free) == other.model_dump(exclude=free)
 
 

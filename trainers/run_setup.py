@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,28 +17,15 @@ from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
-from .checkpoints import LAST, initialise_from, trainer_class
+from .base import Trainer
+from .checkpoints import LAST, initialise_from, load_trainer, trainer_class
 from .loop import Loop
+from .missing_folds import require_complete
 from .options import read_settings
+from .out_of_fold import find_previous_run, previous_segmentations
 from .precision import choose_device, choose_precision
 from .provenance import git_revision, hardware, versions
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the user asked for, as typed."""
-
-    dataset: str
-    configuration: str
-    fold: str
-    trainer: str
-    plan: str | None
-    tag: str
-    seed: int
-    iterations: int | None
-    device: str | None
-    precision: str
-    settings: Sequence[str]
+from .run_request import RunRequest
 
 
 def prepare(
@@ -49,6 +34,7 @@ def prepare(
     """A loop ready to run, the folder of its fold, and what the user should be told.
 
     Raises:
+        MissingFoldsError: when a cascade waits for folds of its previous stage.
         UserError: when anything is missing, contradictory, or would overwrite an earlier training.
     """
     cls = trainer_class(request.trainer)
@@ -71,13 +57,21 @@ def prepare(
         )
     fold = select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
 
-    tag = "-".join(part for part in (request.tag, f"seed-{request.seed}" if request.seed else "") if part)
+    tag = request.whole_tag
     check_tag(tag)
     run = workspace.results(dataset) / run_name(request.trainer, plan.name, request.configuration, tag)
     folder = fold_folder(run, request.fold)
     begun = (folder / LAST).is_file()  # a training that failed before its first checkpoint may be repeated at will
     if begun and not go_on:
         raise UserError(f"{folder} holds an earlier training. Go on with --continue, or give this one a --tag.")
+
+    previous, shown = None, None
+    if configuration.previous_stage is not None:
+        name, ending = run_name(request.trainer, plan.name, configuration.previous_stage, tag), dataset_json.file_ending
+        previous = find_previous_run(workspace, dataset, name, configuration.previous_stage, dataset_json.spec, ending)
+        require_complete(previous, request, plan.iterations, workspace)
+        cases = {*fold.train, *fold.val}
+        shown = previous_segmentations(previous, cases, run, store, plan, request.configuration, ending)
 
     torch.manual_seed(request.seed)
     trainer = cls(plan, request.configuration, dataset_json, options, device=device, precision=precision)
@@ -97,6 +91,9 @@ def prepare(
         plan_hash=hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16],
         training_cases=fold.train,
         validation_cases=fold.val,
+        previous_run=previous.folder.name if previous is not None else "",
+        previous_checkpoints=previous.checkpoints() if previous is not None else {},
+        previous_segmentations=shown.digest(shown.hashes) if shown is not None else "",
         iterations=request.iterations or plan.iterations,
         parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
         device=str(device),
@@ -110,7 +107,7 @@ def prepare(
         # The record keeps telling of the first sitting; the others must be like it.
         record = _same_run(RunRecord.load(folder / RECORD), record, folder)
     sources = [
-        BatchSource(store, cases, configuration, trainer.spec, seed=request.seed, augment=augment)
+        BatchSource(store, cases, configuration, trainer.spec, seed=request.seed, augment=augment, previous=shown)
         for cases, augment in ((fold.train, options.augment), (fold.val, False))
     ]
     loop = Loop(trainer, record, folder, *sources)
@@ -122,8 +119,26 @@ def prepare(
     return loop, folder, notes
 
 
+def load_finished(request: RunRequest, workspace: Workspace) -> tuple[Trainer, Path]:
+    """The trainer of a fold that has been trained, ready to predict, and the fold's folder.
+
+    Raises:
+        UserError: when its checkpoint cannot be read.
+    """
+    dataset = workspace.planned_dataset(request.dataset)
+    plan = workspace.choose_plan(dataset, request.plan)
+    run = workspace.results(dataset) / run_name(request.trainer, plan, request.configuration, request.whole_tag)
+    folder = fold_folder(run, request.fold)
+    return load_trainer(folder / LAST, choose_device(request.device), request.precision), folder
+
+
 def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> RunRecord:
     """The record of a training that is gone on with; refuse other conditions: it would no longer be true."""
+    if before.previous_segmentations != now.previous_segmentations:
+        raise UserError(
+            f"--continue: {folder} was begun beside other segmentations of {now.previous_run} than its validations "
+            "hold now. Validate its folds as they were then, or give the new training a --tag."
+        )
     for field in ("trainer", "plan_hash", "seed", "options", "iterations", "precision", "training_cases"):
         old, new = getattr(before, field), getattr(now, field)
         if old != new:

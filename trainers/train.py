@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from autodiffseg.workspace import Workspace
+
+    from .loop import Loop
+    from .missing_folds import Job
 
 console = Console(highlight=False)
 
@@ -24,6 +31,10 @@ def command(
     plan: PlanOption = None,
     tag: Annotated[str, typer.Option(help="Tells runs apart that are otherwise alike.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise; other than 0 it joins the tag.")] = 0,
+    train_missing: Annotated[
+        bool,
+        typer.Option("--train-missing", help="Of a cascade: first train the folds of its previous stage that lack."),
+    ] = False,
     go_on: Annotated[bool, typer.Option("--continue", help="Go on from the last checkpoint, if there is one.")] = False,
     init_from: Annotated[
         Path | None, typer.Option(help="Start from the weights of this checkpoint, as far as they fit.")
@@ -47,6 +58,11 @@ def command(
     Ctrl-C stops after the current update and saves; --continue goes on from there, and the result is the same as
     without the interruption. The fold's folder gets run.json, checkpoints, progress.csv, progress.png and validation/.
 
+    A cascade (3d_cascade_fullres) is shown what its previous stage makes of each case, by the fold that did not train
+    on the case; so it needs all folds of 3d_lowres, by the same trainer, plan, tag and seed. Those that lack are
+    listed, or trained first with --train-missing: a new one with the options given here (but --init-from), one that was
+    begun to its end as it was begun.
+
     Examples:
 
       autodiffseg train Hippocampus 3d_fullres 0
@@ -54,12 +70,16 @@ def command(
       autodiffseg train 4 3d_fullres 0 --trainer supervised --plan cpu
 
       autodiffseg train 4 2d all --trainer diffusion --seed 1 --set learning_rate=0.001 --iterations 10000
+
+      autodiffseg train 4 3d_cascade_fullres 0 --train-missing
     """
+    from autodiffseg.dataloading.batches import default_workers
     from autodiffseg.workspace import Workspace
 
+    from .missing_folds import MissingFoldsError
     from .precision import choose_device
-    from .run_setup import RunRequest, prepare
-    from .validate import run_validation
+    from .run_request import RunRequest
+    from .run_setup import prepare
 
     request = RunRequest(
         dataset=dataset,
@@ -75,7 +95,40 @@ def command(
         settings=settings or (),
     )
     place = Workspace(workspace)
-    loop, folder, notes = prepare(request, place, go_on=go_on, init_from=init_from)
+    if workers is None:
+        workers = default_workers(choose_device(device).type)
+    jobs: Sequence[Job] = ()
+    try:
+        prepared = prepare(request, place, go_on=go_on, init_from=init_from)
+    except MissingFoldsError as error:
+        if not train_missing:
+            raise
+        jobs = error.jobs
+    if jobs:
+        for job in jobs:
+            _make_missing(job, place, workers)
+        prepared = prepare(request, place, go_on=go_on, init_from=init_from)
+    folder = _train(*prepared, place, workers)
+    console.print(f"Next: autodiffseg predict -i IMAGES -o OUT --model {folder.parent}", soft_wrap=True)
+
+
+def _make_missing(job: Job, place: Workspace, workers: int) -> None:
+    """Train a fold of a previous stage to its end and validate it, or do the latter alone."""
+    from .run_setup import load_finished, prepare
+    from .validate import run_validation
+
+    if not job.trained:
+        _train(*prepare(job.request, place, go_on=True, init_from=None), place, workers)
+        return
+    trainer, folder = load_finished(job.request, place)
+    console.print(f"{job.request.configuration}, fold {job.request.fold} is trained and lacks its validation.")
+    run_validation(trainer, folder, place)
+
+
+def _train(loop: Loop, folder: Path, notes: Sequence[str], place: Workspace, workers: int) -> Path:
+    """Train and validate a prepared fold with progress bars; its folder."""
+    from .validate import run_validation
+
     record = loop.record
     console.print(
         f"Training {record.trainer} on {record.dataset}, {record.configuration}, fold {record.fold}: "
@@ -84,11 +137,6 @@ def command(
     )
     for note in notes:
         console.print(note, soft_wrap=True)
-
-    from autodiffseg.dataloading.batches import default_workers
-
-    if workers is None:
-        workers = default_workers(choose_device(device).type)
     columns = (
         TextColumn("Training"),
         BarColumn(),
@@ -108,4 +156,4 @@ def command(
     console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
     loop.trainer.network.eval()
     run_validation(loop.trainer, folder, place)
-    console.print(f"Next: autodiffseg predict -i IMAGES -o OUT --model {folder.parent}", soft_wrap=True)
+    return folder

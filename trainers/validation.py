@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autodiffseg.errors import UserError
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.workspace import Workspace
 
+from .out_of_fold import find_previous_run, previous_segmentations
 from .prediction import choose_sampling, make_predictor, predict_preprocessed
 
 if TYPE_CHECKING:
     from autodiffseg.evaluation.summary import Summary
+    from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 
     from .base import Trainer
+
+logger = logging.getLogger(__name__)
 
 
 def validate_fold(
@@ -56,9 +62,10 @@ def validate_fold(
     )
     if on_start is not None:
         on_start(len(cases))
+    shown = _previous_stage(trainer, record, folder, workspace, store)
     ending, out = trainer.dataset.file_ending, folder / VALIDATION
     for case in cases:
-        predict_preprocessed(predictor, store, case, trainer.plan, trainer.spec, out / f"{case}{ending}")
+        predict_preprocessed(predictor, store, case, trainer.plan, trainer.spec, out / f"{case}{ending}", shown)
         if on_case is not None:
             on_case(case)
     summary = evaluate_folder(
@@ -68,3 +75,30 @@ def validate_fold(
     notes["passes"] = trainer.passes(sampling)
     write_summary(summary, out, **notes)
     return summary
+
+
+def _previous_stage(
+    trainer: Trainer, record: RunRecord, folder: Path, workspace: Workspace, store: CaseStore
+) -> PreviousStageStore | None:
+    """What a cascade is shown of its validation cases: out-of-fold segmentations, as in training; else None.
+
+    Raises:
+        UserError: when a fold of the previous stage is missing.
+    """
+    stage, ending = trainer.configuration.previous_stage, trainer.dataset.file_ending
+    if stage is None:
+        return None
+    previous = find_previous_run(workspace, record.dataset, record.previous_run, stage, trainer.spec, ending)
+    for fold in previous.missing:
+        raise UserError(
+            f"{previous.folder}, fold {fold.fold}: {fold.lacks}; but the cascade is shown what every fold of the "
+            f"previous stage makes of its validation cases. `autodiffseg train … {record.configuration} "
+            f"{record.fold} --continue --train-missing` makes what is missing."
+        )
+    cases = {*record.training_cases, *record.validation_cases}
+    shown = previous_segmentations(previous, cases, folder.parent, store, trainer.plan, record.configuration, ending)
+    if shown.digest(cases) != record.previous_segmentations:
+        logger.warning(
+            "%s was trained beside other segmentations of %s than its validations hold now.", folder, previous.folder
+        )
+    return shown

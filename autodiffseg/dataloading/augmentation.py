@@ -118,11 +118,12 @@ class Augmentation:
 
         Args:
             image: `(C, *patch + 2 * margin)` float32; changed in place.
-            label: `(1, *patch + 2 * margin)` int16, UNKNOWN where padded.
+            label: `(L, *patch + 2 * margin)` int16, UNKNOWN where padded; the first is the target, and in a cascade
+                the second the previous stage's segmentation.
             change: what was drawn for it.
 
         Returns:
-            `(C, *patch)` float32 and `(1, *patch)` int16 without OUTSIDE; UNKNOWN where the case does not reach.
+            `(C, *patch)` float32 and `(L, *patch)` int16 without OUTSIDE; UNKNOWN where the case does not reach.
         """
         sample = {"image": image, "segmentation": label}
         if change is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from autodiffseg.dataloading import patch_sampling
 from autodiffseg.dataloading.augmentation import Augmentation
 from autodiffseg.dataloading.seeding import seeded_libraries
+from autodiffseg.dataloading.segmentation_corruption import corrupt_segmentation
 from autodiffseg.dataloading.workers import results_in_order
 from autodiffseg.errors import UserError
 from autodiffseg.labels import UNKNOWN, LabelSpec
@@ -22,13 +23,14 @@ from autodiffseg.plans import ConfigurationPlan
 
 if TYPE_CHECKING:
     from autodiffseg.preprocessing.case_store import CaseStore
+    from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 
 
 class Batch(NamedTuple):
     """Augmented patches, ready for a trainer."""
 
     image: Tensor
-    """`(B, C, *patch)` float32"""
+    """`(B, C, *patch)` float32; a cascade's last channels are the previous stage's segmentation."""
     label: Tensor
     """`(B, *patch)` int16: the dataset's integers, UNKNOWN where padded; no OUTSIDE."""
     cases: tuple[str, ...]
@@ -47,6 +49,7 @@ class BatchSource:
         *,
         seed: int,
         augment: bool = True,
+        previous: PreviousStageStore | None = None,
     ) -> None:
         """Draw from `cases` of `store`.
 
@@ -57,10 +60,15 @@ class BatchSource:
             spec: the labels; its foreground classes are oversampled.
             seed: whole number >= 0.
             augment: False gives the patches as they are, for watching the loss on validation cases.
+            previous: what a cascade is shown of its previous stage.
 
         Raises:
             UserError: when there are no cases.
         """
+        if (previous is None) != (configuration.previous_stage is None):
+            raise ValueError(
+                "a cascade needs the segmentations of its previous stage, any other configuration has none"
+            )
         if not cases:
             raise UserError("There are no cases to draw batches from; check the fold.")
         self.store = store
@@ -69,6 +77,7 @@ class BatchSource:
         self.spec = spec
         self.seed = seed
         self.augment = augment
+        self.previous = previous
         self._augmentation = Augmentation(configuration)
 
     def batch(self, n: int) -> Batch:
@@ -107,11 +116,20 @@ class BatchSource:
         with _naming(case):
             image = torch.from_numpy(patch_sampling.read_box(stored, box, padding=0))
             label = torch.from_numpy(patch_sampling.read_box(self.store.label(case), box, padding=UNKNOWN)[:1])
+            if self.previous is not None:
+                # Turned, scaled and mirrored as a label is; it becomes channels only where that is over.
+                shown = patch_sampling.read_box(self.previous.segmentation(case), box, padding=UNKNOWN)
+                label = torch.cat([label, torch.from_numpy(shown)])  # (2, Z, Y, X)
         if len(patch_size) == 2:
             image, label = image[:, 0], label[:, 0]  # (C, Y, X), (1, Y, X)
-        if not self.augment:
-            return self._augmentation.finish(image, label)
-        return self._augmentation(image, label, change)
+        if self.augment:
+            image, label = self._augmentation(image, label, change)
+        else:
+            image, label = self._augmentation.finish(image, label)
+        if self.previous is not None:
+            segmentation = corrupt_segmentation(label[1]) if self.augment else label[1]
+            image = torch.cat([image, self.spec.foreground_channels(segmentation)])  # (C + F, *patch)
+        return image, label[:1]
 
 
 @contextmanager

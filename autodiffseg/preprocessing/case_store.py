@@ -84,10 +84,10 @@ class CaseStore:
         self._path(name, "json").unlink(missing_ok=True)
         for ending, array in (("image.b2nd", case.image), ("label.b2nd", case.label)):
             chunks, blocks = storage_shapes(array.shape, array.itemsize, dimensions)
-            _write_array(self._path(name, ending), array, chunks, blocks)
+            write_array(self._path(name, ending), array, chunks, blocks)
         rows = [np.insert(voxels, 0, index, axis=1) for index, voxels in sorted(case.locations.items())]
         table = np.concatenate([np.zeros((0, 4), np.int32), *rows]).astype(np.int32)  # (n, 4): class, z, y, x
-        _write_array(self._path(name, "locations.b2nd"), table, None, None)
+        write_array(self._path(name, "locations.b2nd"), table, None, None)
         case.properties.save(self._path(name, "json"))
 
     def properties(self, case: str) -> CaseProperties:
@@ -104,7 +104,7 @@ class CaseStore:
         Raises:
             UserError: when the file is missing or damaged.
         """
-        return _open(self._path(case, "image.b2nd"))
+        return open_array(self._path(case, "image.b2nd"))
 
     def label(self, case: str) -> blosc2.NDArray:
         """The label `(A, Z, Y, X)` int16 with OUTSIDE around the body; indexing reads what is asked for.
@@ -112,7 +112,7 @@ class CaseStore:
         Raises:
             UserError: when the file is missing or damaged.
         """
-        return _open(self._path(case, "label.b2nd"))
+        return open_array(self._path(case, "label.b2nd"))
 
     def locations(self, case: str) -> dict[int, npt.NDArray[np.int32]]:
         """Index in the order of `LabelSpec.foreground` -> `(n, 3)` int32 voxels; absent classes may be missing.
@@ -120,7 +120,7 @@ class CaseStore:
         Raises:
             UserError: when the file is missing or damaged.
         """
-        table = _open(self._path(case, "locations.b2nd"))[:]
+        table = open_array(self._path(case, "locations.b2nd"))[:]
         names = self.properties(case).class_voxels
         ends = np.searchsorted(table[:, 0], np.arange(len(names) + 1))
         return {
@@ -152,9 +152,10 @@ def storage_shapes(shape: tuple[int, ...], itemsize: int, dimensions: int) -> tu
         chunks[axis] = min(2 * chunks[axis], shape[axis])
 
 
-def _write_array(
+def write_array(
     path: Path, array: npt.NDArray[Any], chunks: tuple[int, ...] | None, blocks: tuple[int, ...] | None
 ) -> None:
+    """Write a blosc2 file atomically; chunk and block shapes as `storage_shapes` gives them, or None for blosc2's."""
     with atomic_path(path) as temporary:
         blosc2.asarray(
             np.ascontiguousarray(array),
@@ -166,7 +167,12 @@ def _write_array(
         )
 
 
-def _open(path: Path) -> Any:
+def open_array(path: Path, *, cure: str = "remove the case's .json and preprocess again") -> Any:
+    """The blosc2 array of a file; indexing reads and decompresses only what is asked for.
+
+    Raises:
+        UserError: when the file is missing or damaged; `cure` says what to do about damage.
+    """
     # Windows cannot replace or remove a file that is mapped into memory.
     mode = None if sys.platform == "win32" else "r"
     if not path.is_file():
@@ -174,4 +180,4 @@ def _open(path: Path) -> Any:
     try:
         return blosc2.open(str(path), mode="r", mmap_mode=mode, dparams={"nthreads": 1})
     except (RuntimeError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); remove the case's .json and preprocess again.") from error
+        raise UserError(f"{path} is damaged ({error}); {cure}.") from error

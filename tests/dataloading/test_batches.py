@@ -10,8 +10,9 @@ import torch
 
 from autodiffseg.dataloading.batches import BatchSource, batch_stream, default_workers
 from autodiffseg.errors import UserError
-from autodiffseg.labels import UNKNOWN
-from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.labels import UNKNOWN, LabelSpec
+from autodiffseg.preprocessing.case_store import CaseStore, write_array
+from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 
 
 def same(a, b):
@@ -195,3 +196,79 @@ def test_no_cases_are_refused(balls, configure, spec):
 def test_a_cpu_training_gets_workers_only_on_spare_cores(cores, cpu, cuda):
     with replace.object(os, "sched_getaffinity", create=True, new=lambda _: range(cores)):
         assert (default_workers("cpu"), default_workers("cuda")) == (cpu, cuda)
+
+
+@pytest.fixture
+def cascade(balls, configure, tmp_path):
+    """Balls with their own labels as segmentations of the previous stage, and a configuration that wants them."""
+    kept = PreviousStageStore(tmp_path / "kept", dict.fromkeys(balls.cases(), "0"))
+    for case in balls.cases():
+        write_array(kept.path(case), np.maximum(balls.label(case)[:1], 0), None, None)
+
+    def make(*patch, **options):
+        return configure(*patch, **options).model_copy(update={"previous_stage": "low"})
+
+    return kept, make
+
+
+def foreground(label):
+    return torch.stack([label == 1, label == 2], dim=1).float()
+
+
+def test_a_cascade_sees_the_previous_segmentation_behind_the_image(balls, cascade, spec):
+    kept, configure = cascade
+    source = BatchSource(balls, balls.cases(), configure(16, 32, 16), spec, seed=0, augment=False, previous=kept)
+    plain = configure(16, 32, 16).model_copy(update={"previous_stage": None})
+    without = BatchSource(balls, balls.cases(), plain, spec, seed=0, augment=False)
+    for n in range(4):
+        batch, other = source.batch(n), without.batch(n)
+        assert batch.image.shape == (2, 3, 16, 32, 16)
+        assert torch.equal(batch.image[:, :1], other.image)
+        assert torch.equal(batch.label, other.label)
+        assert torch.equal(batch.image[:, 1:], foreground(batch.label))
+
+
+@pytest.mark.parametrize("patch", [(16, 20, 18), (4, 20, 20)])
+def test_the_previous_segmentation_is_turned_and_mirrored_as_the_label_is(balls, cascade, spec, patch, monkeypatch):
+    monkeypatch.setattr("autodiffseg.dataloading.batches.corrupt_segmentation", lambda segmentation: segmentation)
+    kept, configure = cascade
+    configuration = configure(*patch, mirror_axes=(0, 1, 2), batch_size=8)
+    batch = BatchSource(balls, balls.cases(), configuration, spec, seed=1, previous=kept).batch(0)
+    assert torch.equal(batch.image[:, 1:], foreground(batch.label))
+    assert batch.image[:, 1:].sum() > 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_of_a_cascade_are_pure_too(balls, cascade, spec, workers, two_threads):
+    kept, configure = cascade
+    configuration = configure(16, 16, 16, mirror_axes=(0, 1, 2))
+    source = BatchSource(balls, balls.cases(), configuration, spec, seed=3, previous=kept)
+    expected = [source.batch(n) for n in (5, 4, 3, 2, 1, 0)][::-1]
+    assert any((batch.image[:, 1:] != foreground(batch.label)).any() for batch in expected)  # made worse
+    torch.set_num_threads(1)
+    with batch_stream(source, start=0, stop=6, workers=workers) as batches:
+        assert all(map(same, batches, expected))
+
+
+def test_regions_of_the_previous_segmentation_are_channels_that_overlap(balls, cascade):
+    kept, configure = cascade
+    regions = LabelSpec(labels={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
+    source = BatchSource(balls, balls.cases(), configure(16, 16, 16), regions, seed=0, previous=kept)
+    for n in range(8):
+        whole, core = source.batch(n).image[:, 1:].unbind(1)
+        assert (core <= whole).all()  # also when made worse
+
+
+def test_a_cascade_without_segmentations_is_a_fault_of_the_code(balls, cascade, configure, spec):
+    kept, cascaded = cascade
+    with pytest.raises(ValueError, match="previous stage"):
+        BatchSource(balls, balls.cases(), cascaded(8, 8, 8), spec, seed=0)
+    with pytest.raises(ValueError, match="previous stage"):
+        BatchSource(balls, balls.cases(), configure(8, 8, 8), spec, seed=0, previous=kept)
+
+
+def test_a_damaged_segmentation_is_named(balls, cascade, spec):
+    kept, configure = cascade
+    kept.path("case_2").write_bytes(b"no array")
+    with pytest.raises(UserError, match=r"case_2\.0\.b2nd"):
+        BatchSource(balls, ["case_2"], configure(8, 8, 8), spec, seed=0, previous=kept).batch(0)

@@ -83,11 +83,11 @@ def test_an_interrupted_write_leaves_no_case_and_no_temporary_file(
 
     store = CaseStore(tmp_path)
     store.write(make_case())  # an earlier version must not survive as if it were the new one
-    real: Any = case_store._write_array
+    real: Any = case_store.write_array
     if fails_at == 4:
         monkeypatch.setattr(CaseProperties, "save", lambda self, path: (_ for _ in ()).throw(KeyboardInterrupt))
     else:
-        monkeypatch.setattr(case_store, "_write_array", failing)
+        monkeypatch.setattr(case_store, "write_array", failing)
     with pytest.raises(KeyboardInterrupt):
         store.write(make_case())
     assert store.cases() == ()

@@ -1,0 +1,111 @@
+"""The folds of a previous stage that a cascade waits for: what each lacks, how long it takes, what makes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from autodiffseg.errors import UserError
+from autodiffseg.runs import RunRecord
+from autodiffseg.workspace import Workspace
+
+from .checkpoints import trainer_class
+from .out_of_fold import PreviousFold, PreviousRun
+from .run_request import RunRequest
+
+
+class Job(NamedTuple):
+    """What makes one missing fold."""
+
+    request: RunRequest
+    trained: bool
+    """Whether its training has finished, so that only its validation is missing."""
+
+
+class MissingFoldsError(UserError):
+    """The previous stage is not complete. The message lists what is missing; `jobs` makes it."""
+
+    def __init__(self, message: str, jobs: Sequence[Job]) -> None:
+        """Keep `jobs`, one per missing fold, in order."""
+        super().__init__(message)
+        self.jobs = tuple(jobs)
+
+
+def require_complete(previous: PreviousRun, request: RunRequest, plan_iterations: int, workspace: Workspace) -> None:
+    """Refuse to go on while a fold of the previous stage is missing.
+
+    Args:
+        previous: the run that the cascade of `request` needs.
+        request: the cascade's.
+        plan_iterations: updates of a training that is not told otherwise.
+        workspace: where all lies; the commands name it unless it is the default.
+
+    Raises:
+        MissingFoldsError: when one is.
+    """
+    if not previous.missing:
+        return
+    jobs = [_job(request, previous.configuration, fold) for fold in previous.missing]
+    pace = _seconds_per_update([fold.record for fold in previous.folds if fold.record is not None])
+    lines = [
+        f"{request.configuration} is shown what {previous.configuration} makes of each case, by the fold that did not "
+        f"train on it. {previous.folder} lacks:"
+    ]
+    for fold, job in zip(previous.missing, jobs, strict=True):
+        took = _expected_time(fold.record, job.request.iterations or plan_iterations, pace)
+        lines.append(f"  fold {fold.fold}: {fold.lacks}, {took}: {_command(job, fold, workspace)}")
+    lines.append("Run these, or add --train-missing, which does it one after the other and then goes on.")
+    raise MissingFoldsError("\n".join(lines), jobs)
+
+
+def _job(request: RunRequest, configuration: str, fold: PreviousFold) -> Job:
+    """What a missing fold needs: to be trained as the cascade is asked for, or to the end as it was begun."""
+    wanted = replace(request, configuration=configuration, fold=fold.fold)
+    record = fold.record
+    if record is None:
+        return Job(wanted, trained=False)
+    usual = trainer_class(record.trainer).Options().model_dump(mode="json")
+    settings = tuple(f"{name}={value}" for name, value in record.options.items() if value != usual.get(name))
+    begun = replace(wanted, iterations=record.iterations, precision=record.precision, settings=settings)
+    return Job(begun, trained=record.finished)
+
+
+def _seconds_per_update(records: Sequence[RunRecord]) -> float | None:
+    """Over what has been trained of the run so far; None when that is nothing."""
+    updates = sum(record.iterations_done for record in records)
+    seconds = sum(record.training_seconds for record in records if record.iterations_done)
+    return seconds / updates if updates and seconds else None
+
+
+def _expected_time(record: RunRecord | None, iterations: int, pace: float | None) -> str:
+    if record is not None and record.finished:
+        return "a validation"
+    if pace is None:
+        return "time unknown"
+    minutes = pace * (iterations - (record.iterations_done if record is not None else 0)) / 60
+    return f"about {minutes / 60:.1f} h" if minutes >= 90 else f"about {max(1, round(minutes))} min"
+
+
+def _command(job: Job, fold: PreviousFold, workspace: Workspace) -> str:
+    """The command line that makes a fold; options that stand at their defaults are left out."""
+    asked = job.request
+    words = ["autodiffseg", "validate" if job.trained else "train", asked.dataset, asked.configuration, asked.fold]
+    words += ["--trainer", asked.trainer, *_option("--plan", asked.plan)]
+    if job.trained:
+        words += _option("--tag", asked.whole_tag)
+    else:
+        words += _option("--tag", asked.tag)
+        words += _option("--seed", asked.seed)
+        words += _option("--iterations", asked.iterations)
+        words += _option("--precision", asked.precision if asked.precision != "auto" else None)
+        words += [word for setting in asked.settings for word in ("--set", setting)]
+        words += ["--continue"] if fold.record is not None else []
+    words += _option("--device", asked.device)
+    words += _option("--workspace", workspace.root if workspace.root != Workspace().root else None)
+    return shlex.join(words)
+
+
+def _option(name: str, value: object) -> list[str]:
+    return [name, str(value)] if value else []

@@ -1,0 +1,28 @@
+"""RunRequest: a training as the user asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for, as typed."""
+
+    dataset: str
+    configuration: str
+    fold: str
+    trainer: str
+    plan: str | None
+    tag: str
+    seed: int
+    iterations: int | None
+    device: str | None
+    precision: str
+    settings: Sequence[str]
+
+    @property
+    def whole_tag(self) -> str:
+        """The tag of the run's folder: the user's, and the seed where it is not 0."""
+        return "-".join(part for part in (self.tag, f"seed-{self.seed}" if self.seed else "") if part)
