@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
-from autodiffseg.fingerprint import Fingerprint
+from autodiffseg.fingerprint import Fingerprint, is_current
 from autodiffseg.workspace import Workspace
 
 from .reporter import Reporter
@@ -25,7 +25,7 @@ class Known(NamedTuple):
 def known_fingerprint(raw: RawDataset, workspace: Workspace, *, processes: int) -> Known:
     """Look for a fingerprint and compare the raw files with it."""
     path = workspace.fingerprint_path(raw.name)
-    if not path.is_file():
+    if not path.is_file() or not is_current(path):
         return Known(None, False)
     earlier = Fingerprint.load(path)
     return Known(earlier, earlier.raw_hash == _hash_or_none(raw, _cache(raw, workspace), processes))

@@ -10,7 +10,7 @@ from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan
 
-from .left_right import paired_names
+from .left_right import kept_axes, paired_names
 from .lowres import WANTED_SHARE, WORTHWHILE
 from .planner import Planned, Reasons
 from .presets import Preset
@@ -32,7 +32,7 @@ def explain_plan(
         *_dataset(fingerprint, spec),
         *_axes(planned, fingerprint),
         *_intensities(planned, fingerprint, channels),
-        *_mirroring(planned, spec),
+        *_mirroring(planned, fingerprint, spec),
     ]
     for name, reasons in planned.reasons.items():
         lines += _configuration(name, plan.configuration(name), reasons, preset)
@@ -51,7 +51,7 @@ def _dataset(fingerprint: Fingerprint, spec: LabelSpec) -> Iterator[str]:
     )
     yield f"- Spacing: median {_by(np.median(np.array(fingerprint.spacings), axis=0))}."
     for name in spec.foreground:
-        share, present = fingerprint.class_frequencies[name], fingerprint.class_presence[name]
+        share, present = fingerprint.class_frequencies[name], sum(fingerprint.class_presence[name])
         yield f"- `{name}`: {share:.3%} of the voxels on average, in {present} of {len(fingerprint.cases)} cases."
     yield ""
 
@@ -81,13 +81,15 @@ def _intensities(planned: Planned, fingerprint: Fingerprint, channels: Sequence[
     yield ""
 
 
-def _mirroring(planned: Planned, spec: LabelSpec) -> Iterator[str]:
+def _mirroring(planned: Planned, fingerprint: Fingerprint, spec: LabelSpec) -> Iterator[str]:
     pairs = paired_names(spec.foreground)
     yield "## Mirroring"
     yield ""
     if pairs:
         names = "; ".join(f"`{left}` and `{right}`" for left, right in pairs)
-        yield f"- Classes come in left and right ({names}): the raw x axis is not mirrored."
+        kept = ", ".join(AXES[axis] for axis in kept_axes(fingerprint.left_right_axes))
+        yield f"- Classes come in left and right ({names}). By the direction cosines of the training cases (in 2D: x)"
+        yield f"  the patient's left-right lies along the raw axis {kept}, which is not mirrored."
     else:
         yield "- No class names that differ only in left and right: every axis is mirrored."
     axes = "; ".join(f"`{name}` {list(item.mirror_axes)}" for name, item in planned.plan.configurations.items())

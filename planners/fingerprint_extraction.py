@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
-from autodiffseg.fingerprint import Fingerprint, IntensityStatistics
-from autodiffseg.images import read_case, read_label
-from autodiffseg.labels import LabelSpec
-from autodiffseg.preprocessing.crop import box_slices, mask_box, nonzero_mask
-from autodiffseg.preprocessing.locations import class_voxels
+from autodiffseg.fingerprint import ComponentStatistics, Fingerprint, IntensityStatistics
 from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
 
+from .case_facts import CaseFacts, CaseJob, examine_case
+from .label_components import summarise
+from .label_leakage import choose_blocks, measure_leakage
+
 SAMPLES_PER_CASE = 20_000
-SAMPLES = 20_000_000
-"""Over the dataset, per channel: 80 MB however many cases there are."""
-SEED = 1234
-
-
-class CaseJob(NamedTuple):
-    """All that a worker process needs to look at one case."""
-
-    images: tuple[Path, ...]
-    label: Path
-    spec: LabelSpec
-    samples: int
-
-
-class CaseFacts(NamedTuple):
-    """What one case adds to the fingerprint. Intensities are over foreground; empty without any."""
-
-    spacing: tuple[float, float, float]
-    shape: tuple[int, int, int]
-    shape_after_crop: tuple[int, int, int]
-    class_voxels: dict[str, int]
-    moments: npt.NDArray[np.float64]
-    """`(C, 4)`: mean, mean of squares, least, largest; `(C, 0)` without foreground."""
-    samples: npt.NDArray[np.float32]
-    """`(C, n)`, drawn with replacement; the same voxels in every channel."""
+SAMPLES = 10_000_000
+"""Over all cases and channels: 40 MB however many there are."""
 
 
 def take_fingerprint(
@@ -51,57 +26,42 @@ def take_fingerprint(
 ) -> Fingerprint:
     """Read every training case and put what planning needs into numbers; the same for any number of processes.
 
+    Of a case no more is kept than a few numbers and its share of a fixed number of voxels, so memory does not grow
+    with the dataset.
+
     Raises:
-        UserError: when a case cannot be read, channels differ between cases or nothing is labelled.
+        UserError: when cases cannot be read (each is named), channels differ between cases or nothing is labelled.
     """
     if not dataset.cases:
         raise UserError(f"{dataset.folder} has no training cases; imagesTr and labelsTr are empty or missing.")
-    samples = max(1, min(SAMPLES_PER_CASE, SAMPLES // len(dataset.cases)))
+    share = SAMPLES // (len(dataset.cases) * max(1, len(dataset.json.channels)))
+    samples = max(1, min(SAMPLES_PER_CASE, share))
     jobs = {case: CaseJob(dataset.images(case), dataset.label(case), dataset.spec, samples) for case in dataset.cases}
     files = [path for job in jobs.values() for path in (*job.images, job.label)]
     facts = for_each_case(examine_case, jobs, processes=useful_processes(files, processes), on_case=on_case)
-    return combine(dataset, raw_hash, facts)
+    fingerprint = combine(dataset, raw_hash, facts)
+    blocks = choose_blocks(dataset, {case: fact.box for case, fact in facts.items()}, fingerprint.class_presence)
+    del facts
+    leakage = measure_leakage(blocks, processes=useful_processes([block.label for block in blocks.values()], processes))
+    return fingerprint.model_copy(update={"leakage": leakage})
 
 
-def examine_case(job: CaseJob) -> CaseFacts:
-    """Look at one case."""
-    image, geometry = read_case(job.images)
-    label, _ = read_label(job.label)
-    if label.shape != image.shape[1:]:
-        raise UserError(f"{job.label} has shape {label.shape}, its image {image.shape[1:]} (z, y, x).")
-    box = box_slices(mask_box(nonzero_mask(image)))
-    cropped = label[box]
-    # What is not annotated says nothing of how the foreground looks; nnU-Net counts it.
-    foreground = (cropped > 0) & (cropped != job.spec.ignore) if job.spec.ignore is not None else cropped > 0
-    values = image[:, *box][:, foreground].astype(np.float64)  # (C, n)
-    moments = np.zeros((image.shape[0], 0))
-    samples = np.zeros((image.shape[0], 0), dtype=np.float32)
-    if values.shape[1]:
-        moments = np.stack([values.mean(1), np.square(values).mean(1), values.min(1), values.max(1)], axis=1)
-        drawn = np.random.default_rng(SEED).integers(values.shape[1], size=job.samples)
-        samples = values[:, drawn].astype(np.float32)
-    z, y, x = cropped.shape
-    return CaseFacts(geometry.spacing, geometry.shape, (z, y, x), class_voxels(cropped, job.spec), moments, samples)
+def combine(dataset: RawDataset, raw_hash: str, facts: Mapping[str, CaseFacts]) -> Fingerprint:
+    """The fingerprint of all cases, without the leakage, which only some of them are looked at for.
 
-
-def combine(dataset: RawDataset, raw_hash: str, facts: dict[str, CaseFacts]) -> Fingerprint:
-    """The fingerprint of all cases."""
+    Raises:
+        UserError: when channels differ between cases or nothing is labelled.
+    """
     cases = tuple(facts)
     of_cases = [facts[case] for case in cases]
-    channels = of_cases[0].samples.shape[0]
-    for case, fact in facts.items():
-        if fact.samples.shape[0] != channels:
-            raise UserError(
-                f"case {case} has {fact.samples.shape[0]} channels, case {cases[0]} has {channels}; they must agree."
-            )
-    if channels != len(dataset.json.channels):
-        raise UserError(
-            f"{dataset.folder / 'dataset.json'} names {len(dataset.json.channels)} channels, "
-            f"the images have {channels}."
-        )
-    volumes = [np.prod(fact.shape_after_crop, dtype=float) for fact in of_cases]
-    relative = [volume / np.prod(fact.shape, dtype=float) for volume, fact in zip(volumes, of_cases, strict=True)]
+    _require_channels(dataset, facts)
+    volumes = [math.prod(fact.shape_after_crop) for fact in of_cases]
+    relative = [volume / math.prod(fact.shape) for volume, fact in zip(volumes, of_cases, strict=True)]
     names = list(dataset.spec.foreground)
+    shares = {
+        name: [fact.class_voxels[name] / volume for fact, volume in zip(of_cases, volumes, strict=True)]
+        for name in names
+    }
     return Fingerprint(
         dataset=dataset.name,
         cases=cases,
@@ -109,16 +69,34 @@ def combine(dataset: RawDataset, raw_hash: str, facts: dict[str, CaseFacts]) -> 
         shapes=tuple(fact.shape for fact in of_cases),
         shapes_after_crop=tuple(fact.shape_after_crop for fact in of_cases),
         median_relative_size_after_cropping=float(np.median(relative)),
+        left_right_axes=tuple(fact.left_right_axis for fact in of_cases),
         intensities=_intensities([fact for fact in of_cases if fact.samples.shape[1]], dataset),
-        class_frequencies={
-            name: float(
-                np.mean([fact.class_voxels[name] / volume for fact, volume in zip(of_cases, volumes, strict=True)])
-            )
-            for name in names
-        },
-        class_presence={name: sum(fact.class_voxels[name] > 0 for fact in of_cases) for name in names},
+        class_frequencies={name: float(np.mean(shares[name])) for name in names},
+        class_presence={name: tuple(share > 0 for share in shares[name]) for name in names},
+        components={name: found for name in names if (found := _components(name, of_cases)) is not None},
         raw_hash=raw_hash,
     )
+
+
+def _require_channels(dataset: RawDataset, facts: Mapping[str, CaseFacts]) -> None:
+    first, channels = next((case, fact.samples.shape[0]) for case, fact in facts.items())
+    for case, fact in facts.items():
+        if fact.samples.shape[0] != channels:
+            raise UserError(
+                f"case {case} has {fact.samples.shape[0]} channels, case {first} has {channels}; they must agree."
+            )
+    if channels != len(dataset.json.channels):
+        raise UserError(
+            f"{dataset.folder / 'dataset.json'} names {len(dataset.json.channels)} channels, "
+            f"the images have {channels}."
+        )
+
+
+def _components(name: str, facts: Sequence[CaseFacts]) -> ComponentStatistics | None:
+    having = [fact for fact in facts if name in fact.components]
+    if not having:
+        return None
+    return summarise([fact.components[name] for fact in having], [math.prod(fact.spacing) for fact in having])
 
 
 def _intensities(facts: Sequence[CaseFacts], dataset: RawDataset) -> tuple[IntensityStatistics, ...]:
@@ -126,18 +104,18 @@ def _intensities(facts: Sequence[CaseFacts], dataset: RawDataset) -> tuple[Inten
     if not facts:
         raise UserError(f"{dataset.folder}: no label map has any foreground; there is nothing to learn.")
     moments = np.stack([fact.moments for fact in facts])  # (cases, C, 4)
-    samples = np.concatenate([fact.samples for fact in facts], axis=1)  # (C, n)
-    mean, square = moments[..., 0].mean(0), moments[..., 1].mean(0)
     statistics = []
-    for channel, values in enumerate(samples):
+    for channel in range(moments.shape[1]):
+        means, variances, least, largest = moments[:, channel].T
+        values = np.concatenate([fact.samples[channel] for fact in facts])
         low, median, high = (float(value) for value in np.percentile(values, (0.5, 50, 99.5)))
         statistics.append(
             IntensityStatistics(
-                mean=float(mean[channel]),
+                mean=float(means.mean()),
                 median=median,
-                std=float(np.sqrt(max(square[channel] - mean[channel] ** 2, 0.0))),
-                min=float(moments[:, channel, 2].min()),
-                max=float(moments[:, channel, 3].max()),
+                std=math.sqrt(variances.mean() + means.var()),  # within cases and between them
+                min=float(least.min()),
+                max=float(largest.max()),
                 percentile_00_5=low,
                 percentile_99_5=high,
             )

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 OTHER_SIDE = {"left": "right", "l": "r", "lt": "rt", "lh": "rh", "sin": "dex", "sinistra": "dextra"}
-LEFT_RIGHT_AXIS = 2
-"""Raw axis x: left to right in images that lie in the usual orientation."""
+USUAL_AXIS = 2
+"""Raw axis x: left to right in images that lie in the usual orientation, and in pictures."""
+
+
+def left_right_axis(direction: Sequence[float]) -> int:
+    """The raw array axis (0 is z, 1 y, 2 x) that lies nearest to the patient's left-right.
+
+    Args:
+        direction: SimpleITK's direction cosines, row by row. World axes are LPS, so the first row says how far each
+            image axis (x, y, z) goes from right to left. With 4 numbers the image is 2D: it lies in no patient, and
+            x is taken.
+    """
+    if len(direction) != 9:
+        return USUAL_AXIS
+    to_the_left = [abs(cosine) for cosine in direction[:3]]
+    return 2 - to_the_left.index(max(to_the_left))
 
 
 def paired_names(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
@@ -23,17 +37,26 @@ def paired_names(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def mirror_axes(names: Iterable[str], transpose: tuple[int, int, int], dimensions: int) -> tuple[int, ...]:
+def mirror_axes(
+    names: Iterable[str], transpose: tuple[int, int, int], dimensions: int, left_right_axes: Iterable[int] = ()
+) -> tuple[int, ...]:
     """Patch axes along which cases may be mirrored: all, but not left-right when classes come in such pairs.
 
     Args:
         names: foreground classes or regions.
         transpose: raw axes in the order of the preprocessed array.
         dimensions: 2 when patches are slices of the first preprocessed axis.
+        left_right_axes: of the training cases. An axis that is left-right in any of them is not mirrored; where
+            nobody looked, that is x.
     """
-    sided = bool(paired_names(names))
+    kept = kept_axes(left_right_axes) if paired_names(names) else ()
     raw_axes = transpose[3 - dimensions :]
-    return tuple(index for index, raw in enumerate(raw_axes) if not (sided and raw == LEFT_RIGHT_AXIS))
+    return tuple(index for index, raw in enumerate(raw_axes) if raw not in kept)
+
+
+def kept_axes(left_right_axes: Iterable[int]) -> tuple[int, ...]:
+    """Raw axes that sided classes do not allow to mirror."""
+    return tuple(sorted(set(left_right_axes))) or (USUAL_AXIS,)
 
 
 def _words(name: str) -> tuple[str, ...]:

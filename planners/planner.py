@@ -115,7 +115,7 @@ class _Maker:
         self, fingerprint: Fingerprint, shapes: _Shapes, *, channels: Sequence[str], spec: LabelSpec, preset: Preset
     ) -> None:
         self.shapes, self.spec, self.preset = shapes, spec, preset
-        self.cases = len(fingerprint.cases)
+        self.cases, self.left_right_axes = len(fingerprint.cases), fingerprint.left_right_axes
         self.normalisation = plan_normalisation(channels, fingerprint.median_relative_size_after_cropping)
         self.configurations: dict[str, ConfigurationPlan] = {}
         self.reasons: dict[str, Reasons] = {}
@@ -162,5 +162,5 @@ class _Maker:
             batch_dice=batch_dice,
             normalisation=self.normalisation,
             network=patch.network,
-            mirror_axes=mirror_axes(self.spec.foreground, self.shapes.transpose, len(spacing)),
+            mirror_axes=mirror_axes(self.spec.foreground, self.shapes.transpose, len(spacing), self.left_right_axes),
         )

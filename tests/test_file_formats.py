@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from autodiffseg.dataset import CaseFiles, DatasetJson
-from autodiffseg.fingerprint import Fingerprint, IntensityStatistics
+from autodiffseg.fingerprint import (
+    ComponentStatistics,
+    Fingerprint,
+    IntensityStatistics,
+    LabelLeakage,
+    LeakageCurve,
+    Spread,
+)
 from autodiffseg.geometry import Geometry
 from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseProperties
@@ -22,7 +29,14 @@ from autodiffseg.trainers.prediction_folder import PredictionRecord
 TEXT = (Path(__file__).parents[1] / "docs" / "file_formats.md").read_text(encoding="utf-8")
 SECTIONS = {
     "dataset.json": (DatasetJson, CaseFiles),
-    "fingerprint.json": (Fingerprint, IntensityStatistics),
+    "fingerprint.json": (
+        Fingerprint,
+        IntensityStatistics,
+        ComponentStatistics,
+        Spread,
+        LabelLeakage,
+        LeakageCurve,
+    ),
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autodiffseg.planners.left_right import mirror_axes, paired_names
+from autodiffseg.planners.left_right import left_right_axis, mirror_axes, paired_names
 
 SIDED = ("right_lung", "left_lung", "heart")
 
@@ -53,3 +53,30 @@ def test_with_pairs_the_raw_x_axis_is_left_out_wherever_it_went(
 ) -> None:
     assert mirror_axes(SIDED, transpose, 3) == three
     assert mirror_axes(SIDED, transpose, 2) == two
+
+
+AXIAL = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+FLIPPED = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
+SAGITTAL = (0, 0, 1, 1, 0, 0, 0, -1, 0)  # image x runs front to back, y down, z right to left
+TURNED = (0, -1, 0, 1, 0, 0, 0, 0, 1)  # a quarter turn about the body's axis: image y runs right to left
+OBLIQUE = (0.9, -0.3, 0.3, 0.3, 0.95, 0.0, -0.3, 0.1, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("direction", "axis"),
+    [(AXIAL, 2), (FLIPPED, 2), (SAGITTAL, 0), (TURNED, 1), (OBLIQUE, 2), ((1, 0, 0, 1), 2), ((0, 1, 1, 0), 2)],
+)
+def test_left_and_right_are_where_the_direction_cosines_say(direction: tuple[float, ...], axis: int) -> None:
+    assert left_right_axis(direction) == axis
+
+
+def test_a_sagittal_series_is_mirrored_within_its_slices_alone() -> None:
+    assert mirror_axes(SIDED, (0, 1, 2), 3, [0, 0]) == (1, 2)
+    assert mirror_axes(SIDED, (0, 1, 2), 2, [0, 0]) == (0, 1)
+    assert mirror_axes(SIDED, (2, 0, 1), 3, [0, 0]) == (0, 2)
+
+
+def test_what_is_left_right_in_any_case_is_not_mirrored() -> None:
+    assert mirror_axes(SIDED, (0, 1, 2), 3, [2, 0, 2]) == (1,)
+    assert mirror_axes(SIDED, (0, 1, 2), 3, [2, 0, 1]) == ()
+    assert mirror_axes(["tumour"], (0, 1, 2), 3, [2, 0, 1]) == (0, 1, 2)

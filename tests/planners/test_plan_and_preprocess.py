@@ -98,7 +98,7 @@ def test_the_fingerprint_is_what_the_images_are(raw: Path) -> None:
     cases = [ball(seed) for seed in range(CASES)]
     assert seen.shapes == tuple((12, 20 + seed, 18) for seed in range(CASES))
     assert seen.spacings == ((2.0, 1.0, 1.0),) * CASES
-    assert seen.class_presence == {"shell": CASES, "core": CASES}
+    assert seen.class_presence == {"shell": (True,) * CASES, "core": (True,) * CASES}
     shares = [np.mean(label == 2) for _, label in cases]
     assert seen.class_frequencies["core"] == pytest.approx(np.mean(shares))
     # Each case weighs the same: the pooled mean is the mean of the cases' means.

@@ -1,0 +1,69 @@
+"""Connected components of the classes of a label map: how many, and how large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from autodiffseg.fingerprint import ComponentStatistics, Spread
+from autodiffseg.labels import LabelSpec
+from autodiffseg.preprocessing.crop import box_slices, mask_box
+
+FULL_CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
+"""Voxels that share a face, an edge or a corner belong together."""
+
+
+class CaseComponents(NamedTuple):
+    """The components of one class in one case; sizes in voxels. One number stands for any number of components."""
+
+    number: int
+    smallest: int
+    median: float
+    largest: int
+
+
+def case_components(label: npt.NDArray[Any], spec: LabelSpec) -> dict[str, CaseComponents]:
+    """Components of every foreground class or region that a label map `(Z, Y, X)` has."""
+    present = set(np.unique(label).tolist())
+    found = {}
+    for name, members in spec.foreground.items():
+        if present.isdisjoint(members):
+            continue
+        mask = np.isin(label, members) if len(members) > 1 else label == members[0]
+        sizes = component_sizes(mask[box_slices(mask_box(mask))])
+        found[name] = CaseComponents(len(sizes), int(sizes.min()), float(np.median(sizes)), int(sizes.max()))
+    return found
+
+
+def component_sizes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Voxels of each component of a mask `(Z, Y, X)`; empty for an empty mask."""
+    numbered, count = ndimage.label(mask, FULL_CONNECTIVITY)
+    return np.bincount(numbered.ravel(), minlength=count + 1)[1:].astype(np.int64)
+
+
+def summarise(cases: Sequence[CaseComponents], voxel_volumes_mm3: Sequence[float]) -> ComponentStatistics:
+    """One class over the cases that have it; each case weighs the same in the medians.
+
+    Args:
+        cases: at least one.
+        voxel_volumes_mm3: of each of these cases.
+    """
+    counts = [case.number for case in cases]
+    units = np.ones(len(cases))
+    return ComponentStatistics(
+        per_case=Spread(min=min(counts), median=float(np.median(counts)), max=max(counts)),
+        voxels=_sizes(cases, units),
+        volume_mm3=_sizes(cases, np.asarray(voxel_volumes_mm3)),
+    )
+
+
+def _sizes(cases: Sequence[CaseComponents], unit: npt.NDArray[np.float64]) -> Spread:
+    return Spread(
+        min=float(np.min(unit * [case.smallest for case in cases])),
+        median=float(np.median(unit * [case.median for case in cases])),
+        max=float(np.max(unit * [case.largest for case in cases])),
+    )
