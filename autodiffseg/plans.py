@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from autodiffseg.errors import UserError
-from autodiffseg.fingerprint import IntensityStatistics
+from autodiffseg.fingerprint import IntensityStatistics, LeakageCurve
 from autodiffseg.plan_inheritance import inherited, own_part
 from autodiffseg.records import Record
 
@@ -127,6 +127,8 @@ class ConfigurationPlan(Record):
 class DiffusionPlan(Record):
     """Noise schedule and sampler (recycling paper, arXiv 2308.16355)."""
 
+    encoding: Literal["classes", "regions"] | None = None
+    """What the mask's channels are; it must be what dataset.json declares. None: whatever that is."""
     base_steps: int = Field(default=1001, ge=2)
     """T, the length of the schedule; 1001 so that 5 steps can be respaced with both endpoints kept."""
     schedule: Literal["linear", "quadratic", "cosine", "warmup10", "warmup50"] = "linear"
@@ -136,7 +138,10 @@ class DiffusionPlan(Record):
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     """Variance of the last base step."""
     log_snr_shift: float = 0.0
-    """Added to log(ᾱ/(1-ᾱ)): negative makes every step noisier and hides more of the label."""
+    """Added to log(ᾱ/(1-ᾱ)): negative makes every step noisier and hides more of the label. A trainer's option of that
+    name goes before it."""
+    leakage: LeakageCurve | None = None
+    """What the shift was planned from; nothing is computed from it."""
     respacing: Literal["trailing", "endpoints"] = "trailing"
     """Which base steps a short sampling visits."""
     sampling_steps: Count = 5

@@ -10,6 +10,7 @@ from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan
 
+from .diffusion_settings import plan_diffusion
 from .left_right import kept_axes, paired_names
 from .lowres import WANTED_SHARE, WORTHWHILE
 from .planner import Planned, Reasons
@@ -33,6 +34,7 @@ def explain_plan(
         *_axes(planned, fingerprint),
         *_intensities(planned, fingerprint, channels),
         *_mirroring(planned, fingerprint, spec),
+        *_diffusion(fingerprint, spec),
     ]
     for name, reasons in planned.reasons.items():
         lines += _configuration(name, plan.configuration(name), reasons, preset)
@@ -94,6 +96,13 @@ def _mirroring(planned: Planned, fingerprint: Fingerprint, spec: LabelSpec) -> I
         yield "- No class names that differ only in left and right: every axis is mirrored."
     axes = "; ".join(f"`{name}` {list(item.mirror_axes)}" for name, item in planned.plan.configurations.items())
     yield f"- Mirrored patch axes: {axes}."
+    yield ""
+
+
+def _diffusion(fingerprint: Fingerprint, spec: LabelSpec) -> Iterator[str]:
+    yield "## Diffusion"
+    yield ""
+    yield from (f"- {reason}" for reason in plan_diffusion(fingerprint, spec).reasons)
     yield ""
 
 

@@ -11,6 +11,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan, Plan
 
 from .batch_size import BatchPlan, plan_batch
+from .diffusion_settings import plan_diffusion
 from .left_right import mirror_axes
 from .lowres import LowresPlan, plan_lowres
 from .normalisation import plan_normalisation
@@ -96,6 +97,7 @@ def make_plan(
         transpose=shapes.transpose,
         intensities=fingerprint.intensities,
         configurations=maker.configurations,
+        diffusion=plan_diffusion(fingerprint, spec).plan,
         iterations=preset.iterations,
     )
     return Planned(plan, maker.reasons, lowres)

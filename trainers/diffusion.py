@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import ClassVar, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from autodiffseg.dataloading.batches import Batch
@@ -21,8 +22,10 @@ from autodiffseg.diffusion.process import network_view, noised, x0_of
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.diffusion.samplers import sample
 from autodiffseg.diffusion.schedule import alpha_bar, level
+from autodiffseg.errors import UserError
 from autodiffseg.losses.segmentation import Loss
 from autodiffseg.networks.unet import LevelConditioning, UNet
+from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .base import Trainer
@@ -34,6 +37,9 @@ class DiffusionOptions(TrainerOptions):
 
     level_conditioning: LevelConditioning = "film"
     """`none` hides the noise level from the network, as the released reference does by mistake."""
+    log_snr_shift: float | None = Field(default=None, allow_inf_nan=False)
+    """Added to log ᾱ/(1-ᾱ), in training and prediction: negative hides more of the label at every step. None: the
+    plan's, which comes from how much of this dataset's labels shows through noise."""
 
 
 class DiffusionTrainer(Trainer):
@@ -46,7 +52,17 @@ class DiffusionTrainer(Trainer):
     Options: ClassVar[type[TrainerOptions]] = DiffusionOptions
 
     def build_network(self) -> UNet:
-        """A U-Net with one mask channel per class or region, told the noise level."""
+        """A U-Net with one mask channel per class or region, told the noise level.
+
+        Raises:
+            UserError: when the plan encodes masks otherwise than dataset.json declares them.
+        """
+        declared = "regions" if self.spec.has_regions else "classes"
+        if self.plan.diffusion.encoding not in (None, declared):
+            raise UserError(
+                f"Plan '{self.plan.name}' has the diffusion encoding '{self.plan.diffusion.encoding}', but "
+                f"dataset.json declares {declared}; set `encoding` to '{declared}' or plan anew."
+            )
         return UNet(
             self.configuration.network,
             image_channels=self.image_channels,
@@ -56,10 +72,16 @@ class DiffusionTrainer(Trainer):
         )
 
     @cached_property
+    def diffusion(self) -> DiffusionPlan:
+        """The plan's noise schedule with this trainer's shift: the one of training and prediction alike."""
+        shift = cast(DiffusionOptions, self.options).log_snr_shift
+        return self.plan.diffusion if shift is None else self.plan.diffusion.model_copy(update={"log_snr_shift": shift})
+
+    @cached_property
     def alpha_bar(self) -> Tensor:
         """ᾱ of every base step, `(T,)`, on the device; float64, or float32 on MPS, which has no other."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        return alpha_bar(self.plan.diffusion).to(self.device, dtype)
+        return alpha_bar(self.diffusion).to(self.device, dtype)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Segmentation loss of the prediction of x0 from the image and a noised mask."""
@@ -84,15 +106,13 @@ class DiffusionTrainer(Trainer):
 
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
         """The sampler, from pure noise to the mask."""
-        visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.plan.diffusion.respacing)
+        visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.diffusion.respacing)
 
         def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
             levels = torch.full((len(x_t),), alpha_bar_t, dtype=self.alpha_bar.dtype, device=self.device)
             return self.probabilities(patch, *self.mask_input(x_t, levels))
 
-        yield from sample(
-            denoise, alpha_bar(self.plan.diffusion)[visited], noise, sampling, channels=self.spec.channels
-        )
+        yield from sample(denoise, alpha_bar(self.diffusion)[visited], noise, sampling, channels=self.spec.channels)
 
     def passes(self, sampling: Sampling) -> int:
         """One a step."""

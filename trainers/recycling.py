@@ -17,6 +17,8 @@ from .options import TrainerOptions
 class RecyclingOptions(DiffusionOptions):
     """What recycling adds."""
 
+    log_snr_shift: float | None = Field(default=0.0, allow_inf_nan=False)
+    """As for `diffusion`, but 0: no label enters, so there is nothing to hide. None: the plan's."""
     pure_noise_share: float = Field(default=0.1, ge=0, le=1)
     """Share of samples trained on pure noise itself: the first call of every prediction, which no other sample
     trains, because the first pass has no gradient."""
