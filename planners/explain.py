@@ -11,12 +11,11 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan
 
 from .diffusion_settings import plan_diffusion
+from .explain_alternatives import AXES, preset_alternatives, spacing_alternatives
 from .left_right import kept_axes, paired_names
 from .lowres import WANTED_SHARE, WORTHWHILE
 from .planner import Planned, Reasons
 from .presets import Preset
-
-AXES = "zyx"
 
 
 def explain_plan(
@@ -39,6 +38,7 @@ def explain_plan(
     for name, reasons in planned.reasons.items():
         lines += _configuration(name, plan.configuration(name), reasons, preset)
     lines += _resolutions(planned)
+    lines += preset_alternatives(planned, fingerprint, channels=channels, spec=spec)
     return "\n".join(lines)
 
 
@@ -63,8 +63,7 @@ def _axes(planned: Planned, fingerprint: Fingerprint) -> Iterator[str]:
     median = np.median(np.array(fingerprint.shapes_after_crop), axis=0)
     yield "## Axes and target spacing"
     yield ""
-    yield "- Target spacing: the median per axis; the 10th percentile for an axis more than three times as coarse and"
-    yield "  three times as short as the others."
+    yield from spacing_alternatives(planned, fingerprint)
     thin = median[order[0]] == 1
     reason = "the cases are one voxel thick along it" if thin else "no other has a larger target spacing"
     yield f"- First axis: {AXES[order[0]]}, since {reason}. Order after reading: {_by(AXES[axis] for axis in order)}."

@@ -98,6 +98,8 @@ def command(
         from rich.markdown import Markdown
 
         console.print(Markdown(prepared.explanation))
+        if not prepared.is_explained:
+            console.print(f"{prepared.path} is another plan than this: it was kept, as said above.", soft_wrap=True)
     _report(raw.name, prepared)
 
 

@@ -35,14 +35,18 @@ class Planned(NamedTuple):
     """Per configuration that was planned by itself; a cascade has its parent's."""
     lowres: LowresPlan | None
     """The search for a low resolution; None for 2D images."""
+    raw_spacing: tuple[float, float, float]
+    """Target, raw (z, y, x) mm."""
 
 
 class _Shapes(NamedTuple):
     """The cases on the target grid, in transposed axis order."""
 
+    raw_spacing: tuple[float, float, float]
+    """Target, raw (z, y, x) mm."""
     transpose: tuple[int, int, int]
     spacing: tuple[float, ...]
-    """mm"""
+    """The target in transposed order, mm."""
     median: tuple[float, ...]
     """Of the cases, voxels; may end in .5."""
 
@@ -82,7 +86,7 @@ def make_plan(
                 f"--target-size is for 2D images; the median case of {fingerprint.dataset} has "
                 f"{shapes.median[0]:g} slices. Use --overwrite-target-spacing."
             )
-        shapes = _Shapes(shapes.transpose, (shapes.spacing[0], 1.0, 1.0), (1.0, *map(float, target_size)))
+        shapes = shapes._replace(spacing=(shapes.spacing[0], 1.0, 1.0), median=(1.0, *map(float, target_size)))
 
     maker = _Maker(fingerprint, shapes, channels=channels, spec=spec, preset=preset)
     maker.add("2d", shapes.spacing[1:], shapes.median[1:], batch_dice=True, target_size=target_size)
@@ -100,14 +104,14 @@ def make_plan(
         diffusion=plan_diffusion(fingerprint, spec).plan,
         iterations=preset.iterations,
     )
-    return Planned(plan, maker.reasons, lowres)
+    return Planned(plan, maker.reasons, lowres, shapes.raw_spacing)
 
 
 def _look(fingerprint: Fingerprint, spacing: tuple[float, float, float] | None) -> _Shapes:
     raw = spacing or target_spacing(fingerprint.spacings, fingerprint.shapes_after_crop)
     order = transpose_order(raw, fingerprint.shapes_after_crop)
     median = median_shape_at(raw, fingerprint.spacings, fingerprint.shapes_after_crop)
-    return _Shapes(order, tuple(raw[axis] for axis in order), tuple(median[axis] for axis in order))
+    return _Shapes(raw, order, tuple(raw[axis] for axis in order), tuple(median[axis] for axis in order))
 
 
 class _Maker:

@@ -49,7 +49,9 @@ class Prepared:
     path: Path
     """Of the plan file."""
     explanation: str
-    """Of the plan that would be made now, as Markdown."""
+    """Of the plan that is made of the dataset now, as Markdown."""
+    is_explained: bool
+    """Whether `plan` is that plan; an edited one that was kept is not."""
     configurations: tuple[str, ...]
     """Those that are preprocessed now."""
 
@@ -94,7 +96,7 @@ def prepare(
         write_text(path, choice.text)
     for configuration in wanted:
         _preprocess(raw, workspace, choice.plan, configuration, processes, reporter)
-    return Prepared(choice.plan, path, text, wanted)
+    return Prepared(choice.plan, path, text, choice.plan == planned.plan, wanted)
 
 
 def _plan(raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> Planned:

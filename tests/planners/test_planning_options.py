@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,26 @@ def test_the_explanation_is_shown_and_written(
     planned(phantom_raw, tmp_path, "--explain", "-c", "2d")
     shown = capsys.readouterr().out
     page = Workspace(tmp_path).plan_path(phantom_raw.name, "cpu").with_name("cpu_explained.md").read_text()
-    for words in ("Target spacing", "Low resolution and cascade", "halving every axis"):
+    for words in ("Target spacing", "Low resolution and cascade", "halving every axis", "What the presets would plan"):
         assert words in shown
         assert words in page
+    assert "is another plan than this" not in shown
+
+
+def test_an_edited_plan_that_was_kept_is_not_passed_off_as_the_explained_one(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned(phantom_raw, tmp_path, "-c", "2d")
+    plan.model_copy(update={"iterations": 7}).save(Workspace(tmp_path).plan_path(phantom_raw.name, "cpu"))
+    assert planned(phantom_raw, tmp_path, "-c", "2d", "--explain").iterations == 7
+    assert "is another plan than this" in capsys.readouterr().out
+
+
+def test_the_spacings_seen_stand_in_the_explanation(phantom_raw: Path, tmp_path: Path) -> None:
+    planned(phantom_raw, tmp_path, "--overwrite-target-spacing", "3", "1", "1", "-c", "2d")
+    page = Workspace(tmp_path).plan_path(phantom_raw.name, "cpu").with_name("cpu_explained.md").read_text()
+    assert re.search(r"\| z \|.*\| 3 \| as `--overwrite-target-spacing` asks \|", page)
+    assert re.search(r"\| `residual-xl` \| `3d_fullres` \| 3 × 1 × 1 \|", page)
 
 
 def test_colour_and_grey_images_are_planned_alike_but_for_their_channels(photos: Path, tmp_path: Path) -> None:
