@@ -12,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
+from rich.console import Console
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import Fingerprint, is_current
 from autodiffseg.planners import fingerprint_extraction
+from autodiffseg.planners.current_fingerprint import known_fingerprint, new_fingerprint
 from autodiffseg.planners.fingerprint_extraction import take_fingerprint
 from autodiffseg.planners.label_leakage import MOST_BLOCKS, choose_blocks
+from autodiffseg.planners.reporter import Reporter
+from autodiffseg.workspace import Workspace
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 LABELS = {"background": 0, "one": 1, "two": 2}
@@ -198,6 +202,27 @@ def test_every_failing_case_is_named(tmp_path: Path) -> None:
         (tmp_path / "imagesTr" / f"case_{index}_0000.nii.gz").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"2 cases failed:(.|\n)*case_1(.|\n)*case_3"):
         take_fingerprint(raw, "", processes=1)
+
+
+def test_a_changed_label_is_noticed_and_its_fingerprint_another(tmp_path: Path) -> None:
+    raw, place, reporter = dataset(tmp_path / "raw", [case(), case()]), Workspace(tmp_path / "w"), Reporter(Console())
+    before = new_fingerprint(raw, place, processes=1, reporter=reporter)
+    before.save(place.fingerprint_path(raw.name))
+    assert known_fingerprint(raw, place, processes=1) == (before, True)
+    image, label = case(present=1)
+    changed = dataset(tmp_path / "raw", [(image, label), case()])
+    assert known_fingerprint(changed, place, processes=1) == (before, False)
+    after = new_fingerprint(changed, place, processes=1, reporter=reporter)
+    assert after.class_presence["two"] == (False, True)
+    assert after.raw_hash != before.raw_hash
+
+
+def test_the_fingerprint_of_an_older_version_is_taken_anew(tmp_path: Path) -> None:
+    raw, place = dataset(tmp_path / "raw", [case()]), Workspace(tmp_path / "w")
+    path = place.fingerprint_path(raw.name)
+    new_fingerprint(raw, place, processes=1, reporter=Reporter(Console())).save(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 1, "class_presence": {"one": 1}}))
+    assert known_fingerprint(raw, place, processes=1) == (None, False)
 
 
 def test_the_file_of_an_older_version_is_known_as_such(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,14 +47,33 @@ def test_preprocessed_cases_are_those_of_nnunet(
     np.testing.assert_array_equal(ours.label, oracle["seg"])
 
 
-@pytest.mark.parametrize("dataset", ["Dataset027_ACDC", "Dataset150_BraTS15mini"])
+@pytest.mark.parametrize(
+    "dataset", ["Dataset027_ACDC", "Dataset110_JSRT", "Dataset120_LIDC4", "Dataset150_BraTS15mini"]
+)
 def test_our_fingerprint_is_near_nnunets(real_data: Path, nnunet_fingerprint: ReadFingerprint, dataset: str) -> None:
     ours = take_fingerprint(RawDataset(real_data / dataset), "", processes=2)
     path = real_data / "Reference_nnUNet281" / dataset / "dataset_fingerprint.json"
     theirs = nnunet_fingerprint(path, dataset)
     assert ours.shapes_after_crop == theirs.shapes_after_crop
-    np.testing.assert_allclose(ours.spacings, theirs.spacings)
+    first = 1 if ours.shapes[0][0] == 1 else 0  # nnU-Net writes 999 for the axis that 2D images do not have
+    np.testing.assert_allclose(np.array(ours.spacings)[:, first:], np.array(theirs.spacings)[:, first:])
     for our, their in zip(ours.intensities, theirs.intensities, strict=True):
         for key, value in their.model_dump().items():
             # Quantiles of whole numbers, sampled on both sides, may differ by one step.
             assert getattr(our, key) == pytest.approx(value, rel=0.01, abs=1.0), key
+
+
+def test_our_fingerprint_of_fewer_cases_lies_within_nnunets(
+    real_data: Path, nnunet_fingerprint: ReadFingerprint
+) -> None:
+    name = "Dataset004_Hippocampus"  # nnU-Net saw all 260 cases, we 208 of them
+    ours = take_fingerprint(RawDataset(real_data / name), "", processes=2)
+    theirs = nnunet_fingerprint(real_data / "Reference_nnUNet281" / name / "dataset_fingerprint.json", name)
+    assert not Counter(ours.shapes_after_crop) - Counter(theirs.shapes_after_crop)
+    assert set(ours.spacings) == set(theirs.spacings)
+    (our,), (their,) = ours.intensities, theirs.intensities
+    assert their.min <= our.min < our.max <= their.max
+    for key in ("median", "percentile_00_5", "percentile_99_5"):
+        assert getattr(our, key) == pytest.approx(getattr(their, key), rel=0.1), key
+    assert ours.left_right_axes == (2,) * 208
+    assert all(found.per_case.median == 1 for found in ours.components.values())
