@@ -19,7 +19,7 @@ ATTENTION_HEADS = 8
 
 SCHEMA_VERSION: Final = 1
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Scheme = Literal["ct", "zscore", "rescale", "rgb", "none"]
 

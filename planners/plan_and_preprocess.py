@@ -13,8 +13,6 @@ from autodiffseg.command_options import DatasetArgument, ProcessesOption, Worksp
 from autodiffseg.errors import UserError
 
 if TYPE_CHECKING:
-    from autodiffseg.plans import ConfigurationPlan
-
     from .preparation import Prepared
 
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
@@ -36,7 +34,9 @@ def command(
             "cpu: a small network for two cores.",
         ),
     ] = "default",
-    name: Annotated[str | None, typer.Option("--name", help="Name of the plan. Default: that of the preset.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the plan. Default: that of the preset or source.")
+    ] = None,
     spacing: Annotated[
         tuple[float, float, float] | None,
         typer.Option(
@@ -51,6 +51,15 @@ def command(
             "--target-size",
             metavar="Y X",
             help="2D images without physical spacing: resample every image to so many pixels.",
+        ),
+    ] = None,
+    plan_from: Annotated[
+        str | None,
+        typer.Option(
+            "--plan-from",
+            metavar="SOURCE",
+            help="Instead of planning, take over a plan: of another dataset (DATASET or DATASET:PLAN) or a JSON file, "
+            "nnU-Net's nnUNetPlans.json too.",
         ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show why the plan is as it is, rule by rule.")] = False,
@@ -73,26 +82,33 @@ def command(
       autodiffseg plan-and-preprocess 4 -c 3d_fullres --preset cpu
 
       autodiffseg plan-and-preprocess 110 --target-size 128 128 --name small --explain
+
+      autodiffseg plan-and-preprocess 4 --plan-from nnUNet_preprocessed/Dataset004_Hippocampus/nnUNetPlans.json
     """
     from autodiffseg.preprocessing.parallel import default_processes
     from autodiffseg.workspace import Workspace
 
+    from .plan_source import find_source, name_for
     from .preparation import PlanRequest, prepare
     from .presets import find_preset
     from .reporter import Reporter
 
+    place = Workspace(workspace)
+    raw = place.raw_dataset(dataset)
+    source = None if plan_from is None else find_source(plan_from, place)
     request = PlanRequest(
-        name=_checked_name(name or preset),
+        name=_checked_name(name or (preset if source is None else name_for(source.plan, raw.name))),
         preset=find_preset(preset),
         configurations=configurations or (),
         spacing=_positive("--overwrite-target-spacing", spacing),
         target_size=_positive("--target-size", target_size),
+        source=source,
         overwrite=overwrite,
     )
+    if source is not None and (preset != "default" or request.spacing or request.target_size):
+        raise UserError("--plan-from takes a plan as it is; leave out --preset, --target-size and the target spacing.")
     if request.spacing and request.target_size:
         raise UserError("--target-size and --overwrite-target-spacing exclude each other; give one of them.")
-    place = Workspace(workspace)
-    raw = place.raw_dataset(dataset)
     prepared = prepare(raw, place, request, processes=num_processes or default_processes(), reporter=Reporter(console))
     if explain:
         from rich.markdown import Markdown
@@ -117,23 +133,13 @@ def _positive(option: str, values: Numbers | None) -> Numbers | None:
 
 
 def _report(dataset: str, prepared: Prepared) -> None:
+    from .summary import summarise
+
     plan = prepared.plan
     console.print(f"Plan '{plan.name}' of {plan.dataset}: {prepared.path}", soft_wrap=True)
     for name, configuration in plan.configurations.items():
         done = "" if name in prepared.configurations else " (not preprocessed)"
-        console.print(f"  {name}: {_summary(configuration)}{done}", soft_wrap=True)
+        console.print(f"  {name}: {summarise(configuration)}{done}", soft_wrap=True)
     best = "3d_fullres" if "3d_fullres" in prepared.configurations else prepared.configurations[-1]
     named = "" if plan.name == "default" else f" --plan {plan.name}"
     console.print(f"Next: autodiffseg train {dataset} {best} 0{named}", soft_wrap=True)
-
-
-def _summary(configuration: ConfigurationPlan) -> str:
-    """A configuration in one line."""
-    spacing = " × ".join(f"{value:.4g}" for value in configuration.spacing)
-    grid = f"spacing {spacing} mm"
-    if configuration.target_size is not None:
-        grid = "images of {} × {} pixels".format(*configuration.target_size)
-    patch = " × ".join(str(length) for length in configuration.patch_size)
-    stages = len(configuration.network.features)
-    after = f", after {configuration.previous_stage}" if configuration.previous_stage else ""
-    return f"{grid}, patch {patch}, batch {configuration.batch_size}, {stages} stages{after}"

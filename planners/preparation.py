@@ -19,9 +19,12 @@ from .current_fingerprint import check_raw, known_fingerprint, new_fingerprint
 from .dataset_copies import copy_dataset, keep_folds, plan_folds
 from .existing_plan import choose_plan
 from .explain import explain_plan
+from .explain_transfer import explain_transfer
+from .plan_source import Source
 from .planner import Planned, make_plan
 from .presets import Preset
 from .reporter import Reporter
+from .transferred_plan import Transferred, transfer_plan
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class PlanRequest:
     """Target, raw (z, y, x) mm, instead of the rules' own."""
     target_size: tuple[int, int] | None = None
     """Pixels (y, x) of every image, instead of a spacing."""
+    source: Source | None = None
+    """A plan that was made elsewhere, to be taken over instead of planning."""
     overwrite: bool = False
     """Replace a plan of that name even if it was edited."""
 
@@ -65,9 +70,10 @@ def prepare(
         UserError: when the dataset is unsound, an edited plan would be lost, or a configuration does not exist.
     """
     path = workspace.plan_path(raw.name, request.name)
+    planned_names = CONFIGURATIONS if request.source is None else request.source.plan.configurations
     for configuration in request.configurations:
-        if configuration not in CONFIGURATIONS and not path.is_file():
-            raise UserError(registry.unknown("configuration", configuration, list(CONFIGURATIONS)))
+        if configuration not in planned_names and not path.is_file():
+            raise UserError(registry.unknown("configuration", configuration, list(planned_names)))
     known = known_fingerprint(raw, workspace, processes=processes)
     if known.current:
         reporter.tell("The raw files have not changed: integrity check and fingerprint are those of before.")
@@ -83,6 +89,9 @@ def prepare(
     earlier = _plan(raw, before, request).plan if before is not None else None
     choice = choose_plan(path, planned.plan, before=earlier, overwrite=request.overwrite)
     reporter.tell(choice.note)
+    if isinstance(planned, Transferred):
+        for note in planned.notes:
+            reporter.tell(f"Note: {note}.")
     wanted = tuple(request.configurations) or tuple(choice.plan.configurations)
     for configuration in wanted:
         choice.plan.configuration(configuration)  # refuses what the plan does not have
@@ -90,25 +99,34 @@ def prepare(
     fingerprint.save(workspace.fingerprint_path(raw.name))
     keep_folds(folds, workspace.splits_path(raw.name))
     copy_dataset(raw, workspace)
-    text = explain_plan(planned, fingerprint, channels=raw.json.channels, spec=raw.spec, preset=request.preset)
+    text = _explain(planned, raw, fingerprint, request)
     if choice.text is not None:
         write_text(path.with_name(f"{request.name}_explained.md"), text)
         write_text(path, choice.text)
     for configuration in wanted:
         _preprocess(raw, workspace, choice.plan, configuration, processes, reporter)
-    return Prepared(choice.plan, path, text, choice.plan == planned.plan, wanted)
+    return Prepared(choice.plan, path, text, choice.is_planned, wanted)
 
 
-def _plan(raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> Planned:
+def _plan(raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> Planned | Transferred:
+    channels = raw.json.channels
+    if request.source is not None:
+        return transfer_plan(request.source, fingerprint, channels=channels, spec=raw.spec, name=request.name)
     return make_plan(
         fingerprint,
-        channels=raw.json.channels,
+        channels=channels,
         spec=raw.spec,
         preset=request.preset,
         name=request.name,
         spacing=request.spacing,
         target_size=request.target_size,
     )
+
+
+def _explain(planned: Planned | Transferred, raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> str:
+    if isinstance(planned, Transferred):
+        return explain_transfer(planned)
+    return explain_plan(planned, fingerprint, channels=raw.json.channels, spec=raw.spec, preset=request.preset)
 
 
 def _preprocess(

@@ -58,8 +58,8 @@ def is_valid(value: Any, schema: Any, root: dict[str, Any]) -> bool:
                 return len(value) >= given if word == "minItems" else len(value) <= given
             case "minimum" | "exclusiveMinimum":
                 return value >= given if word == "minimum" else value > given
-            case "exclusiveMaximum":
-                return bool(value < given)
+            case "maximum" | "exclusiveMaximum":
+                return bool(value <= given if word == "maximum" else value < given)
         raise AssertionError(f"the schema uses '{word}', which this validator does not know")
 
     # The type first: what follows may then rely on it.
@@ -120,6 +120,7 @@ def test_a_planned_file_and_one_with_heirs_are_accepted(written: dict[str, Any])
         (("configurations", "mine"), {"inherits_from": "3d_fullres", "network": {"widths": [4]}}),
         (("configurations", "mine"), {"inherits_from": None, "batch_size": 4}),
         (("diffusion", "beta_end"), 1.5),
+        (("configurations", "3d_fullres", "batch_size"), 2**31),
     ],
 )
 def test_what_the_records_refuse_the_schema_refuses(

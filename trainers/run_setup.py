@@ -50,9 +50,10 @@ def prepare(
     expected = Fingerprint.load(workspace.fingerprint_path(dataset)).cases
     missing = set(expected) - set(store.cases())
     if missing:
+        preset = "" if plan.preset == "imported" else f"--preset {plan.preset} "  # an imported plan is kept by its name
         raise UserError(
             f"{len(missing)} of {len(expected)} cases of {dataset} are not preprocessed for {request.configuration}. "
-            f"Run `autodiffseg plan-and-preprocess {request.dataset} -c {request.configuration} --preset {plan.preset} "
+            f"Run `autodiffseg plan-and-preprocess {request.dataset} -c {request.configuration} {preset}"
             f"--name {plan.name}`."
         )
     fold = select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
