@@ -90,6 +90,6 @@ def _shift_reasons(fingerprint: Fingerprint, plan: DiffusionPlan) -> tuple[str, 
     else:
         decided = (
             f"`log_snr_shift` **{plan.log_snr_shift:g}** brings that to {after:.0%}: as many updates hide the label as "
-            "show it. It is for trainers that noise the label; recycling keeps 0."
+            "show it. It is for trainers that noise the label; recycling keeps 0. `--set log_snr_shift=0` does without."
         )
     return (seen, decided)

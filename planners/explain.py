@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from autodiffseg.fingerprint import Fingerprint
+from autodiffseg.fingerprint import ComponentStatistics, Fingerprint
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan
 
@@ -54,8 +54,17 @@ def _dataset(fingerprint: Fingerprint, spec: LabelSpec) -> Iterator[str]:
     yield f"- Spacing: median {_by(np.median(np.array(fingerprint.spacings), axis=0))}."
     for name in spec.foreground:
         share, present = fingerprint.class_frequencies[name], sum(fingerprint.class_presence[name])
-        yield f"- `{name}`: {share:.3%} of the voxels on average, in {present} of {len(fingerprint.cases)} cases."
+        seen = f"- `{name}`: {share:.3%} of the voxels on average, in {present} of {len(fingerprint.cases)} cases"
+        yield f"{seen}{_components(fingerprint.components.get(name))}."
     yield ""
+
+
+def _components(found: ComponentStatistics | None) -> str:
+    if found is None:
+        return ""
+    count, size = found.per_case, found.voxels
+    number = f"{count.min:g}" if count.min == count.max else f"{count.min:g} to {count.max:g} (median {count.median:g})"
+    return f"; connected components a case: {number}, of {size.min:,.0f} to {size.max:,.0f} voxels"
 
 
 def _axes(planned: Planned, fingerprint: Fingerprint) -> Iterator[str]:

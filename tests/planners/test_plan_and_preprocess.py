@@ -91,6 +91,8 @@ def test_it_writes_exactly_these_files(raw: Path, tmp_path: Path, capsys: pytest
     page = done.plan_path(NAME, "cpu").with_name("cpu_explained.md").read_text()
     assert "Patch **12 × 24 × 20**" in page
     assert "Channel `CT`: `ct`" in page
+    assert f"in {CASES} of {CASES} cases; connected components a case: 1, of " in page
+    assert "## Diffusion" in page
 
 
 def test_the_fingerprint_is_what_the_images_are(raw: Path) -> None:
