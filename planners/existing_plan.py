@@ -58,7 +58,7 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
     if existing.fingerprint_hash != planned.fingerprint_hash:
         raise UserError(
             f"{path} was made for other raw data than there are now and may be edited; --overwrite plans anew, "
-            "--name gives the new plan a name of its own."
+            f"--name gives the new plan a name of its own, --plan-from {path} takes it over as it is."
         )
     return Choice(
         existing,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
 
-console = Console(highlight=False)
+# No markup: names of files, channels and keys may have brackets.
+console = Console(highlight=False, markup=False)
 
 
 def command(

@@ -39,7 +39,7 @@ def find_source(text: str, workspace: Workspace) -> Source:
             return Source(plan, f"nnU-Net's plan '{plan.name}' of {plan.dataset} ({path.name})", notes)
         plan = Plan.check(content, source=text).model_copy(update={"name": path.stem})
         return Source(plan, f"the plan '{plan.name}' of {plan.dataset} ({path.name})", ())
-    if path.suffix == ".json" or path.is_dir():
+    if path.suffix == ".json":
         raise UserError(
             f"--plan-from {text}: there is no such file; give a plan's JSON file, or DATASET or DATASET:PLAN."
         )

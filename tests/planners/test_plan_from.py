@@ -39,7 +39,7 @@ NNUNET: dict[str, Any] = {
             "pool_op_kernel_sizes": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
             "conv_kernel_sizes": [[3, 3, 3]] * 3,
         },
-        "3d_large_batch": {"inherits_from": "3d_fullres", "batch_size": 9},
+        "3d_large_batch": {"inherits_from": "3d_fullres", "batch_size": 9, "[/own key]": 1},
     },
 }
 
@@ -70,7 +70,9 @@ def test_a_plan_of_nnunet_is_preprocessed_for_a_dataset_of_ours(
     assert store.properties(store.cases()[0]).spacing == (1.5, 1.25, 1.0)
     page = place.plan_path(NAME, "nnUNetPlans-from-Elsewhere_explained").with_suffix(".md").read_text()
     assert "Taken over from nnU-Net's plan 'nnUNetPlans' of Dataset055_Elsewhere" in page
-    assert "--plan nnUNetPlans-from-Elsewhere" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--plan nnUNetPlans-from-Elsewhere" in out
+    assert "Note: 3d_large_batch: not looked at: [/own key]." in out
     # Again: nothing differs, with the source and without it.
     assert call(phantom_raw, tmp_path, "--plan-from", str(theirs), "-c", "3d_large_batch") == 0
     assert "differs" not in capsys.readouterr().out
@@ -116,6 +118,24 @@ def test_a_name_that_no_plan_can_have_is_refused(
     theirs.write_text(json.dumps(copy.deepcopy(NNUNET) | {"plans_name": "../../escape"}))
     assert call(phantom_raw, tmp_path / "w", "--plan-from", str(theirs)) == 2
     assert "cannot name a plan" in capsys.readouterr().err
+
+
+def test_an_edited_plan_is_taken_over_when_the_raw_data_have_changed(
+    phantom_raw: Path, planned_phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = shutil.copytree(phantom_raw, tmp_path / "raw" / NAME)
+    workspace = shutil.copytree(planned_phantom, tmp_path / "w")
+    place = Workspace(workspace)
+    path = place.plan_path(NAME, "cpu")
+    before = place.plan(NAME, "cpu").model_copy(update={"iterations": 77})
+    before.save(path)
+    (raw / "labelsTr" / "phantom_000.nii.gz").write_bytes((raw / "labelsTr" / "phantom_001.nii.gz").read_bytes())
+    assert call(raw, workspace, "--preset", "cpu", "-c", "2d") == 2
+    assert f"--plan-from {path} takes it over" in capsys.readouterr().err
+    assert call(raw, workspace, "--plan-from", str(path), "-c", "2d") == 0
+    after = place.plan(NAME, "cpu")
+    assert after.iterations == 77
+    assert after.fingerprint_hash != before.fingerprint_hash
 
 
 def test_a_configuration_of_ones_own_is_preprocessed_and_survives(
