@@ -103,8 +103,7 @@ def prepare(
     if choice.text is not None:
         write_text(path.with_name(f"{request.name}_explained.md"), text)
         write_text(path, choice.text)
-    for configuration in wanted:
-        _preprocess(raw, workspace, choice.plan, configuration, processes, reporter)
+    _preprocess(raw, workspace, choice.plan, wanted, processes, reporter)
     return Prepared(choice.plan, path, text, choice.is_planned, wanted)
 
 
@@ -130,12 +129,18 @@ def _explain(planned: Planned | Transferred, raw: RawDataset, fingerprint: Finge
 
 
 def _preprocess(
-    raw: RawDataset, workspace: Workspace, plan: Plan, configuration: str, processes: int, reporter: Reporter
+    raw: RawDataset, workspace: Workspace, plan: Plan, wanted: Sequence[str], processes: int, reporter: Reporter
 ) -> None:
     from autodiffseg.preprocessing.case_store import CaseStore
+    from autodiffseg.preprocessing.cut_labels import CutLabel, describe_cut_labels
     from autodiffseg.preprocessing.run import missing_cases, preprocess_dataset
 
-    folder = workspace.preprocessed(raw.name) / plan.data_id(configuration)
-    missing = len(missing_cases(raw, CaseStore(folder)))
-    with reporter.progress(f"Preprocessing {configuration}", missing) as advance:
-        preprocess_dataset(raw, plan, configuration, folder, processes=processes, on_case=advance)
+    cut: list[CutLabel] = []
+    for configuration in wanted:
+        folder = workspace.preprocessed(raw.name) / plan.data_id(configuration)
+        missing = len(missing_cases(raw, CaseStore(folder)))
+        with reporter.progress(f"Preprocessing {configuration}", missing) as advance:
+            cut += preprocess_dataset(
+                raw, plan, configuration, folder, processes=processes, on_case=advance, tell=reporter.tell
+            )
+    reporter.tell(describe_cut_labels(cut))

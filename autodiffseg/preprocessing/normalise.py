@@ -35,11 +35,10 @@ def normalise(
     """
     if len(schemes) != image.shape[0]:
         raise UserError(f"the case has {image.shape[0]} channels, the plan is made for {len(schemes)}.")
-    channels = [
-        normalise_channel(channel, mask, scheme=scheme, statistics=statistics)
-        for channel, scheme, statistics in zip(image, schemes, intensities, strict=True)
-    ]
-    return np.stack(channels)
+    normalised = np.empty(image.shape, dtype=np.float32)  # filled channel by channel: no second copy of all of them
+    for place, channel, scheme, statistics in zip(normalised, image, schemes, intensities, strict=True):
+        place[...] = normalise_channel(channel, mask, scheme=scheme, statistics=statistics)
+    return normalised
 
 
 def normalise_channel(
@@ -50,29 +49,32 @@ def normalise_channel(
     statistics: IntensityStatistics,
 ) -> npt.NDArray[np.float32]:
     """Normalise one channel `(Z, Y, X)`; see `normalise`."""
-    channel = channel.astype(np.float32)
+    channel = channel.astype(np.float32)  # a copy, so that the rest can work in place
     if scheme.scheme == "ct":
-        channel = np.clip(channel, statistics.percentile_00_5, statistics.percentile_99_5)
-        channel = (channel - np.float32(statistics.mean)) / np.float32(max(statistics.std, EPSILON))
+        np.clip(channel, statistics.percentile_00_5, statistics.percentile_99_5, out=channel)
+        channel -= np.float32(statistics.mean)
+        channel /= np.float32(max(statistics.std, EPSILON))
     elif scheme.scheme == "zscore":
-        channel = _zscore(channel, mask if scheme.use_mask else None)
+        _zscore(channel, mask if scheme.use_mask else None)
     elif scheme.scheme == "rescale":
-        channel = channel - channel.min()
-        channel = channel / max(channel.max(), np.float32(EPSILON))
+        channel -= channel.min()
+        channel /= max(channel.max(), np.float32(EPSILON))
     elif scheme.scheme == "rgb":
         if channel.min() < 0 or channel.max() > RGB_MAXIMUM:
             raise UserError(
                 f"a colour channel has values from {channel.min():g} to {channel.max():g}, 0 to 255 are expected; "
                 "give the channel another name in dataset.json than 'rgb_to_0_1'."
             )
-        channel = channel / np.float32(RGB_MAXIMUM)
+        channel /= np.float32(RGB_MAXIMUM)
     return channel
 
 
-def _zscore(channel: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32]:
-    """Zero mean and unit deviation; with a mask over its voxels, and zero outside it."""
+def _zscore(channel: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_] | None) -> None:
+    """Bring to zero mean and unit deviation in place; with a mask over its voxels, and zero outside it."""
     inside = channel if mask is None else channel[mask]
-    if inside.size == 0:
-        return np.zeros_like(channel)
-    result = (channel - inside.mean()) / max(inside.std(), np.float32(EPSILON))
-    return result if mask is None else np.where(mask, result, np.float32(0))
+    if inside.size:
+        mean, deviation = inside.mean(), inside.std()
+        channel -= mean
+        channel /= max(deviation, np.float32(EPSILON))
+    if mask is not None:
+        channel[~mask] = 0

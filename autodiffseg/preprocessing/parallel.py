@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
 
 from autodiffseg.errors import UserError
+from autodiffseg.preprocessing.free_memory import free_memory_bytes
+from autodiffseg.preprocessing.workers import Outcome, attempt, run_in_workers
+from autodiffseg.problems import SHOWN
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -19,6 +18,9 @@ Result = TypeVar("Result")
 FEW_BYTES = 4e6  # compressed files of this size in all are done with sooner than worker processes have started
 
 MOST_PROCESSES = 8
+
+USABLE = 0.9
+"""Fraction of the free memory that workers may take together."""
 
 
 def default_processes() -> int:
@@ -32,12 +34,31 @@ def useful_processes(files: Iterable[Path], processes: int) -> int:
     return processes if sum(path.stat().st_size for path in files if path.is_file()) > FEW_BYTES else 1
 
 
+def fitting_processes(processes: int, bytes_each: float, tell: Callable[[str], None] | None = None) -> int:
+    """`processes`, or as many as the free memory holds, but at least one.
+
+    Args:
+        processes: wanted.
+        bytes_each: peak memory of one process; `case_memory` has estimates.
+        tell: called with one line when it is fewer.
+    """
+    free = free_memory_bytes()
+    fitting = processes if free is None else max(1, min(processes, int(USABLE * free / bytes_each)))
+    if fitting < processes and tell is not None and free is not None:
+        tell(
+            f"Note: {fitting} of {processes} processes work: one may need {bytes_each / 1e9:.1f} GB, "
+            f"and {free / 1e9:.1f} GB of memory are free."
+        )
+    return fitting
+
+
 def for_each_case(
     work: Callable[[Job], Result],
     jobs: Mapping[str, Job],
     *,
     processes: int,
     on_case: Callable[[], None] | None = None,
+    quick: Callable[[str], bool] = lambda _: False,
 ) -> dict[str, Result]:
     """Call `work` for every case; the order of the result is that of `jobs`, whatever the number of processes.
 
@@ -47,63 +68,36 @@ def for_each_case(
         work: a module-level function; it runs in a fresh process when `processes` > 1.
         jobs: case -> argument.
         on_case: called after each case, for progress bars.
+        quick: whether a case is so short that this process may do it while the worker processes start.
 
     Raises:
-        UserError: names each case that failed and why; or says that a process died.
+        UserError: names each case that failed and why; a process that dies fails the case that it had.
     """
     results: dict[str, Result] = {}
-    failures: dict[str, Exception] = {}
+    failures: dict[str, Outcome] = {}
 
-    def collect(case: str, get: Callable[[], Result]) -> None:
-        try:
-            results[case] = get()
-        except (BrokenProcessPool, MemoryError):
-            raise
-        except Exception as error:
-            failures[case] = error
+    def collect(case: str, outcome: Outcome) -> None:
+        if outcome.failure:
+            failures[case] = outcome
+        else:
+            results[case] = outcome.result
         if on_case is not None:
             on_case()
 
     if processes == 1 or len(jobs) < 2:
         for case, job in jobs.items():
-            collect(case, lambda job=job: work(job))  # type: ignore[misc]
+            collect(case, attempt(work, job))
     else:
-        _run_in_processes(work, jobs, processes, collect)
+        run_in_workers(work, jobs, processes=processes, quick=quick, collect=collect)
     if failures:
-        first = next(iter(failures.values()))
-        raise UserError(_tell(failures)) from first
+        details = [outcome.details for outcome in failures.values() if outcome.details]
+        raise UserError(_tell(failures)) from (RuntimeError(details[0]) if details else None)
     return {case: results[case] for case in jobs}
 
 
-def _run_in_processes(
-    work: Callable[[Job], Result],
-    jobs: Mapping[str, Job],
-    processes: int,
-    collect: Callable[[str, Callable[[], Result]], None],
-) -> None:
-    # Forking a process that has threads (progress bar, codecs) can deadlock; fresh ones cannot.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=_ignore_interrupt)
-    try:
-        futures: dict[Future[Result], str] = {pool.submit(work, job): case for case, job in jobs.items()}
-        for future in as_completed(futures):
-            collect(futures[future], future.result)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process died, most likely for lack of memory; use fewer --num-processes. Finished cases are kept."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole group; the parent alone answers it, by cancelling what has not begun."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _tell(failures: Mapping[str, Exception]) -> str:
-    lines = [
-        f"case {case}: {error}" if isinstance(error, UserError) else f"case {case}: {type(error).__name__}: {error}"
-        for case, error in sorted(failures.items())
-    ]
-    return lines[0] if len(lines) == 1 else f"{len(lines)} cases failed:\n  " + "\n  ".join(lines)
+def _tell(failures: Mapping[str, Outcome]) -> str:
+    lines = [f"case {case}: {outcome.failure}" for case, outcome in sorted(failures.items())]
+    if len(lines) == 1:
+        return lines[0]
+    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return f"{len(lines)} cases failed:\n  " + "\n  ".join([*lines[:SHOWN], *more])

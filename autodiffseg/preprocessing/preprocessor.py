@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,8 +20,6 @@ from autodiffseg.preprocessing.resample import resample_image, resample_label, s
 
 Number = TypeVar("Number", int, float)
 
-logger = logging.getLogger(__name__)
-
 
 def preprocess_case(
     image: npt.NDArray[np.float32],
@@ -37,7 +34,8 @@ def preprocess_case(
     """Bring one case onto the grid and the intensities of a configuration.
 
     The order is nnU-Net's: transpose, crop to nonzero, normalise, resample. The resampling is skipped when the shape
-    does not change. A 2D configuration keeps the spacing of the first axis.
+    does not change. A 2D configuration keeps the slices along the first axis, and with a `target_size` gives each of
+    them that size, whatever the spacing.
 
     Args:
         image: `(C, Z, Y, X)` as read.
@@ -66,14 +64,18 @@ def preprocess_case(
         image[:, *inside], mask, schemes=settings.normalisation, intensities=plan.intensities
     )  # (C, z, y, x), the size of the box
 
-    after = _target_spacing(before, settings)
-    shape = _three(target_shape(mask.shape, before, after))
-    separate = separate_axis(before, after)
+    shape, after = target_grid(mask.shape, before, settings)
+    # Slices of a 2D configuration have nothing to do with each other, however long their pixels are.
+    separate = 0 if settings.dimensions == 2 else separate_axis(before, after)
     resampled = resample_image(normalised, shape, separate=separate)
+    del normalised  # the label needs the room
 
     target: npt.NDArray[np.int16] | None = None
+    labelled = cut = 0
     if label is not None:
-        target = _prepare_label(label.transpose(plan.transpose), mask, inside, case)
+        target = _prepare_label(label.transpose(plan.transpose), mask, inside)
+        labelled = int(np.count_nonzero(label))
+        cut = labelled - int(np.count_nonzero(target > 0))
         target = resample_label(target, shape, separate=separate)
     properties = CaseProperties(
         case=case,
@@ -83,6 +85,8 @@ def preprocess_case(
         spacing=after,
         shape=shape,
         class_voxels={} if target is None else class_voxels(target, spec),
+        cut_voxels=cut,
+        cut_share=cut / labelled if cut else 0.0,
     )
     return PreprocessedCase(
         image=np.ascontiguousarray(resampled),
@@ -92,18 +96,22 @@ def preprocess_case(
     )
 
 
-def _target_spacing(before: tuple[float, float, float], settings: ConfigurationPlan) -> tuple[float, float, float]:
-    return _three(settings.spacing if settings.dimensions == 3 else (before[0], *settings.spacing))
+def target_grid(
+    cropped: Sequence[int], before: tuple[float, float, float], settings: ConfigurationPlan
+) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Shape and spacing (mm) of the grid of a configuration over the extent of a cropped case."""
+    if settings.target_size is not None:
+        shape = _three((cropped[0], *settings.target_size))
+        return shape, _three(mm * old / new for mm, old, new in zip(before, cropped, shape, strict=True))
+    after = _three(settings.spacing if settings.dimensions == 3 else (before[0], *settings.spacing))
+    return _three(target_shape(cropped, before, after)), after
 
 
 def _prepare_label(
-    label: npt.NDArray[Any], mask: npt.NDArray[np.bool_], inside: tuple[slice, slice, slice], case: str
+    label: npt.NDArray[Any], mask: npt.NDArray[np.bool_], inside: tuple[slice, slice, slice]
 ) -> npt.NDArray[np.int16]:
     """Crop the label and mark the empty surroundings of the body."""
     cropped = label[inside].astype(np.int16)
-    lost = int(np.count_nonzero(label)) - int(np.count_nonzero(cropped))
-    if lost:
-        logger.warning("Case %s: %d labelled voxels lie where every channel is zero; they are cut away.", case, lost)
     cropped[(cropped == 0) & ~mask] = OUTSIDE
     return cropped
 

@@ -57,7 +57,10 @@ def resample_image(
     def spline(channel: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
         return _resize(channel, shape, order)
 
-    return np.stack([_resample(channel.astype(np.float32), new_shape, separate, spline) for channel in image])
+    resampled = np.empty((len(image), *new_shape), dtype=np.float32)
+    for place, channel in zip(resampled, image, strict=True):
+        place[...] = _resample(channel.astype(np.float32, copy=False), new_shape, separate, spline)
+    return resampled
 
 
 def resample_label(label: npt.NDArray[Any], new_shape: Shape, *, separate: int | None) -> npt.NDArray[Any]:

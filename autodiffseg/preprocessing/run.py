@@ -10,9 +10,14 @@ from autodiffseg.dataset import RawDataset
 from autodiffseg.images import read_case, read_label
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
+from autodiffseg.preprocessing.case_memory import largest_cases, preprocessing_bytes
 from autodiffseg.preprocessing.case_store import CaseStore
-from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+from autodiffseg.preprocessing.cut_labels import CutLabel, cut_labels
+from autodiffseg.preprocessing.parallel import fitting_processes, for_each_case, useful_processes
 from autodiffseg.preprocessing.preprocessor import preprocess_case
+
+QUICK_BYTES = 1e6
+"""A case with smaller files takes milliseconds: this process may do it while the worker processes start."""
 
 
 class CaseJob(NamedTuple):
@@ -41,26 +46,39 @@ def preprocess_dataset(
     *,
     processes: int,
     on_case: Callable[[], None] | None = None,
-) -> int:
+    tell: Callable[[str], None] | None = None,
+) -> tuple[CutLabel, ...]:
     """Preprocess every training case that `folder` does not hold yet; the number of processes changes no byte.
 
     Args:
         folder: of the case store: `preprocessed/<dataset>/<data_id>`.
+        processes: at most; fewer where the memory does not suffice.
         on_case: called after each case that was missing.
+        tell: called with one line when fewer processes work than were asked for.
 
     Returns:
-        How many cases were preprocessed.
+        If any case was missing: the cases of the folder, old ones too, of whose labels something was cut away.
 
     Raises:
         UserError: names the cases that failed; the others are there and are skipped the next time.
     """
+    store = CaseStore(folder)
     jobs = {
         case: CaseJob(case, dataset.images(case), dataset.label(case), plan, configuration, dataset.spec, folder)
-        for case in missing_cases(dataset, CaseStore(folder))
+        for case in missing_cases(dataset, store)
     }
-    files = [path for job in jobs.values() for path in (*job.images, job.label)]
-    for_each_case(_preprocess, jobs, processes=useful_processes(files, processes), on_case=on_case)
-    return len(jobs)
+    processes = useful_processes((path for job in jobs.values() for path in (*job.images, job.label)), processes)
+    if processes > 1:
+        sizes = largest_cases(job.images for job in jobs.values())
+        processes = fitting_processes(processes, preprocessing_bytes(sizes, plan, configuration), tell)
+    for_each_case(
+        _preprocess, jobs, processes=processes, on_case=on_case, quick=lambda case: _is_quick(jobs[case].images)
+    )
+    return cut_labels(store) if jobs else ()
+
+
+def _is_quick(files: tuple[Path, ...]) -> bool:
+    return sum(path.stat().st_size for path in files if path.is_file()) < QUICK_BYTES
 
 
 def _preprocess(job: CaseJob) -> None:

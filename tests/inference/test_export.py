@@ -21,11 +21,16 @@ REGIONS = LabelSpec(labels={"background": 0, "whole": (1, 2), "core": (2,)}, reg
 REVERSED = REGIONS.model_copy(update={"regions_class_order": (2, 1)})
 
 
-def plan(spacing: tuple[float, ...], transpose: tuple[int, int, int] = (0, 1, 2)) -> Plan:
+def plan(
+    spacing: tuple[float, ...],
+    transpose: tuple[int, int, int] = (0, 1, 2),
+    target_size: tuple[int, int] | None = None,
+) -> Plan:
     ones = (1,) * len(spacing)
     configuration = ConfigurationPlan(
         dimensions=3 if len(spacing) == 3 else 2,
         spacing=spacing,
+        target_size=target_size,
         median_shape=ones,
         patch_size=ones,
         batch_size=1,
@@ -107,6 +112,36 @@ def test_with_resampling_a_smooth_label_comes_back_nearly(
     assert restored.shape == shape
     for value in (1, 7):
         assert dice(restored == value, label == value) > 0.98
+
+
+@pytest.mark.parametrize("size", [(96, 112), (51, 80), (64, 64)])
+@pytest.mark.parametrize(
+    ("shape", "spacing", "transpose"),
+    [((1, 60, 70), (1.0, 0.5, 0.5), (0, 1, 2)), ((60, 70, 20), (0.6, 0.6, 4.0), (2, 0, 1))],
+)
+def test_from_a_target_size_a_label_comes_back_nearly(
+    size: tuple[int, int],
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    transpose: tuple[int, int, int],
+) -> None:
+    label, restored, properties = there_and_back(shape, spacing, plan((9.0, 9.0), transpose, size))
+    assert properties.shape[1:] == size
+    for value in (1, 7):
+        assert dice(restored == value, label == value) > 0.98
+
+
+@pytest.mark.parametrize("size", [(96, 112), (13, 7), (1, 1)])
+def test_from_a_target_size_a_constant_comes_back_exactly(size: tuple[int, int]) -> None:
+    chosen = plan((9.0, 9.0), target_size=size)
+    _, _, found = there_and_back((3, 60, 70), (0.7, 0.7, 0.7), chosen)
+    sure = np.zeros((3, *found.shape), np.float32)
+    sure[2] = 1
+    inside = np.zeros(found.geometry.shape, bool)
+    inside[tuple(slice(*side) for side in found.crop)] = True
+    np.testing.assert_array_equal(restore_label(sure, found, chosen, CLASSES), 7 * inside)
+    probabilities = restore_probabilities(sure, found, chosen, CLASSES)
+    np.testing.assert_array_equal(probabilities, [~inside, np.zeros_like(inside), inside])
 
 
 def properties(

@@ -364,3 +364,19 @@ def test_workers_do_not_load_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_labels_outside_the_crop_are_told_once_for_all_configurations(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, label = ball(2)
+    image[0] = 0
+    label[0, 0, :5] = 1
+    write(raw / "imagesTr/ball_2_0000.nii.gz", image)
+    write(raw / "labelsTr/ball_2.nii.gz", label)
+    run(raw, tmp_path / "w")
+    told = capsys.readouterr().out
+    assert told.count("Note: 1 case has labels outside the box") == 1
+    assert f"ball_2: 5 voxels, {5 / np.count_nonzero(label):.2%} of its label" in told
+    run(raw, tmp_path / "w")
+    assert "outside the box" not in capsys.readouterr().out  # nothing was preprocessed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,18 @@ def geometry(shape: Any, spacing: Any = (1, 1, 1)) -> Geometry:
 
 
 def make_plan(
-    spacing: tuple[float, ...] = (1, 1, 1), transpose: Any = (0, 1, 2), scheme: Scheme = "none", use_mask: bool = False
+    spacing: tuple[float, ...] = (1, 1, 1),
+    transpose: Any = (0, 1, 2),
+    scheme: Scheme = "none",
+    use_mask: bool = False,
+    target_size: tuple[int, int] | None = None,
 ) -> Plan:
     axes = len(spacing)
     configuration = ConfigurationPlan.model_validate(
         {
             "dimensions": axes,
             "spacing": spacing,
+            "target_size": target_size,
             "median_shape": (8,) * axes,
             "patch_size": (8,) * axes,
             "batch_size": 2,
@@ -181,12 +185,51 @@ def test_an_all_zero_image_keeps_its_box_and_is_all_outside() -> None:
     assert set(np.unique(found.image)) == {0}
 
 
-def test_labels_that_are_cut_away_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_labels_that_are_cut_away_are_counted() -> None:
     image, label = body()
-    label[0, 0, :3] = 2
-    with caplog.at_level(logging.WARNING):
-        run(image, make_plan(), label)
-    assert "Case a: 3 labelled voxels" in caplog.text
+    assert (run(image, make_plan(), label).properties.cut_voxels, run(image, make_plan()).properties.cut_share) == (
+        0,
+        0,
+    )
+    label[0, 0, :2] = 2
+    label[1, 2, 3] = 1  # empty, but in the box: it stays
+    properties = run(image, make_plan((2, 1, 1)), label).properties
+    assert properties.cut_voxels == 2
+    assert properties.cut_share == pytest.approx(2 / 11)
+
+
+@pytest.mark.parametrize("size", [(8, 16), (5, 3), (3, 30)])
+def test_a_target_size_is_met_whatever_the_size_and_spacing(size: tuple[int, int]) -> None:
+    image, label = body()
+    found = run(image, make_plan((1, 1), target_size=size), label, spacing=(4, 0.5, 2))
+    assert found.label is not None
+    assert found.image.shape == found.label.shape == (1, 4, *size)  # the slices of the box stay
+    assert found.properties.spacing == (4, 0.5 * 5 / size[0], 2 * 6 / size[1])
+    assert found.properties.shape == (4, *size)
+
+
+def test_an_image_of_the_target_size_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodiffseg.preprocessing.resample._resize", None)
+    image, label = body()
+    found = run(image, make_plan((9, 9), target_size=(5, 6)), label)
+    np.testing.assert_array_equal(found.image, image[:, 1:5, 2:7, 3:9])
+    assert found.properties.spacing == (1, 1, 1)
+
+
+def test_the_slices_of_a_2d_configuration_do_not_mix() -> None:
+    image = np.ones((1, 3, 8, 8)) * np.array([1, 5, 9])[:, None, None]
+    for plan in (make_plan((0.5, 4)), make_plan((1, 1), target_size=(16, 2))):  # pixels eight times as long as wide
+        found = run(image, plan)
+        assert found.image.shape == (1, 3, 16, 2)
+        np.testing.assert_allclose(found.image[0], found.image[0, :, :1, :1] * np.ones((3, 16, 2)), atol=1e-5)
+        np.testing.assert_allclose(found.image[0, :, 0, 0], [1, 5, 9], atol=1e-5)
+
+
+def test_along_long_pixels_the_image_is_interpolated() -> None:
+    ramp = np.arange(1.0, 17)[None, None, :, None] * np.ones((1, 1, 16, 16))
+    found = run(ramp, make_plan((1, 1)), spacing=(1, 4, 1))
+    steps = np.diff(found.image[0, 0, 16:48, 3])
+    np.testing.assert_allclose(steps, 0.25, atol=0.01)  # the nearest row would give steps of 0 and 1
 
 
 def test_a_label_of_another_shape_is_refused() -> None:
