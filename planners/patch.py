@@ -30,11 +30,11 @@ class PatchPlan(NamedTuple):
 
 
 def first_patch(spacing: Sequence[float], median_shape: Sequence[float]) -> tuple[float, ...]:
-    """The first guess: isotropic in mm, 256³ voxels (2D: 2048²), no axis longer than the median case."""
+    """The first guess: isotropic in mm, 256³ voxels (2D: 2048²), no axis longer than the median case or below 1."""
     dimensions = len(spacing)
     inverse = [1 / value for value in spacing]
     scale = (FIRST_EDGE[dimensions] ** dimensions / math.prod(inverse)) ** (1 / dimensions)
-    return tuple(min(round(value * scale), length) for value, length in zip(inverse, median_shape, strict=True))
+    return tuple(max(1, min(round(value * scale), length)) for value, length in zip(inverse, median_shape, strict=True))
 
 
 def plan_patch(spacing: Sequence[float], median_shape: Sequence[float], *, channels: int, preset: Preset) -> PatchPlan:

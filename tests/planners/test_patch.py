@@ -89,3 +89,7 @@ def test_an_edge_that_needs_fewer_halvings_loses_only_what_they_need() -> None:
     # 96 can be halved four times, not five, so 112 is possible too.
     found = plan_patch((1, 1, 1), (128, 128, 128), channels=2, preset=preset)
     assert found.topology.patch == (128, 128, 112)
+
+
+def test_the_first_guess_has_a_voxel_along_the_coarsest_axis() -> None:
+    assert min(first_patch((1.0, 1000.0, 0.001), (2.0, 2.0, 2.0))) == 1
