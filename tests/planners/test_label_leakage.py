@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import SimpleITK as sitk
 
 from autodiffseg.labels import LabelSpec
-from autodiffseg.planners.label_leakage import LOG_SNR, MOST_BLOCKS, _evenly, block_around, smoothed_dice
+from autodiffseg.planners import label_leakage
+from autodiffseg.planners.label_leakage import (
+    LOG_SNR,
+    MOST_BLOCKS,
+    BlockJob,
+    BlockLeakage,
+    _evenly,
+    block_around,
+    examine_block,
+    measure_leakage,
+    smoothed_dice,
+)
 
 BINARY = LabelSpec(labels={"background": 0, "one": 1})
 FOUR = LabelSpec(labels={"background": 0, "one": 1, "two": 2, "three": 3})
@@ -126,10 +139,48 @@ def test_what_is_not_annotated_neither_shows_nor_counts() -> None:
     assert chance == pytest.approx(0.5)
 
 
+def test_what_is_not_annotated_is_no_background() -> None:
+    regions = LabelSpec(labels={"background": 0, "whole": (1, 2), "core": 2, "ignore": 3}, regions_class_order=(1, 2))
+    label = np.ones(SHAPE, dtype=np.int16)
+    label[:14] = label[18:] = 3  # as -1 in x0 it would be smoothed into the few annotated slices
+    dice, _ = dice_at(label, regions, "whole", 40.0)
+    np.testing.assert_array_equal(dice, 1)
+
+
+def test_a_block_is_cut_from_the_nonzero_region(tmp_path: Path) -> None:
+    label = np.zeros((4, 8, 16), dtype=np.int16)
+    label[..., :4] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(label), str(tmp_path / "case.nii.gz"))
+    job = BlockJob(tmp_path / "case.nii.gz", BINARY, ((0, 4), (0, 8), (0, 8)), "one", 10_000, 0)
+    assert examine_block(job).chance == pytest.approx(0.5)  # half of the region; of the whole label a quarter
+
+
 def test_a_class_that_fills_its_block_is_no_division_by_zero() -> None:
     dice, chance = dice_at(np.ones((1, 1, 1), dtype=np.int16), BINARY, "one", *LOG_SNR)
     assert np.isfinite(dice).all()
     assert chance == pytest.approx(2 / 3)
+
+
+def test_the_curve_is_the_mean_over_classes_of_what_the_best_width_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rising, flat = np.linspace(0.5, 1, len(LOG_SNR)), np.full(len(LOG_SNR), 0.6)
+    found = {
+        "a": BlockLeakage("one", np.stack([flat - 0.2, rising - 0.1]), 0.5),
+        "b": BlockLeakage("one", np.stack([flat + 0.2, rising + 0.1]), 0.5),
+        "c": BlockLeakage("two", np.stack([flat, flat - 0.3]), 0.2),
+    }
+    box = ((0, 1),) * 3
+    jobs = {name: BlockJob(Path(name), FOUR, box, block.name, 99, 0) for name, block in found.items()}  # type: ignore[arg-type]
+    monkeypatch.setattr(label_leakage, "examine_block", lambda job: found[job.label.name])
+    seen = measure_leakage(jobs, processes=1)
+    assert seen is not None
+    one = (np.maximum(rising, 0.6) - 0.5) / 0.5
+    two = (0.6 - 0.2) / 0.8
+    np.testing.assert_allclose(seen.curve.leaked, (one + two) / 2, atol=1e-4)
+    assert (seen.chance, seen.blocks, seen.block_voxels) == ({"one": 0.5, "two": 0.2}, 3, 99)
+
+
+def test_no_blocks_give_no_curve() -> None:
+    assert measure_leakage({}, processes=1) is None
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 32), (1, 300, 200), (10, 237, 208), (5, 4, 3)])

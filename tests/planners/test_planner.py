@@ -259,6 +259,14 @@ def test_left_and_right_classes_are_not_mirrored_into_each_other() -> None:
     assert plan(seen, 3).plan.configuration("3d_fullres").mirror_axes == (0, 1, 2)
 
 
+def test_the_axis_that_is_not_mirrored_is_the_one_that_was_seen() -> None:
+    seen = fingerprint((1, 1, 1), (36, 50, 35), cases=5).model_copy(update={"left_right_axes": (0,) * 5})
+    sided = LabelSpec(labels={"background": 0, "lung_left": 1, "lung_right": 2})
+    made = make_plan(seen, channels=["CT"], spec=sided, preset=DEFAULT, name="default").plan
+    assert made.configuration("3d_fullres").mirror_axes == (1, 2)
+    assert made.configuration("2d").mirror_axes == (0, 1)
+
+
 def test_two_stages_never_have_deep_supervision() -> None:
     made = plan(fingerprint((1, 1, 1), (12, 12, 12), cases=5)).plan
     network = made.configuration("3d_fullres").network
