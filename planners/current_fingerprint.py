@@ -57,7 +57,7 @@ def new_fingerprint(raw: RawDataset, workspace: Workspace, *, processes: int, re
 
     raw_hash = hash_raw(raw, _cache(raw, workspace), threads=processes)
     with reporter.progress("Fingerprint", len(raw.cases)) as advance:
-        return take_fingerprint(raw, raw_hash, processes=processes, on_case=advance)
+        return take_fingerprint(raw, raw_hash, processes=processes, on_case=advance, tell=reporter.tell)
 
 
 def _cache(raw: RawDataset, workspace: Workspace) -> Path:

@@ -10,7 +10,8 @@ import numpy as np
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import ComponentStatistics, Fingerprint, IntensityStatistics
-from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+from autodiffseg.preprocessing.case_memory import largest_cases, reading_bytes
+from autodiffseg.preprocessing.parallel import fitting_processes, for_each_case, useful_processes
 
 from .case_facts import CaseFacts, CaseJob, examine_case
 from .label_components import summarise
@@ -22,12 +23,24 @@ SAMPLES = 10_000_000
 
 
 def take_fingerprint(
-    dataset: RawDataset, raw_hash: str, *, processes: int, on_case: Callable[[], None] | None = None
+    dataset: RawDataset,
+    raw_hash: str,
+    *,
+    processes: int,
+    on_case: Callable[[], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Fingerprint:
     """Read every training case and put what planning needs into numbers; the same for any number of processes.
 
     Of a case no more is kept than a few numbers and its share of a fixed number of voxels, so memory does not grow
     with the dataset.
+
+    Args:
+        dataset: whose training cases are read.
+        raw_hash: of its files.
+        processes: at most; fewer where the memory does not suffice.
+        on_case: called after each case.
+        tell: called with one line when fewer processes work than were asked for.
 
     Raises:
         UserError: when cases cannot be read (each is named), channels differ between cases or nothing is labelled.
@@ -37,8 +50,11 @@ def take_fingerprint(
     share = SAMPLES // (len(dataset.cases) * max(1, len(dataset.json.channels)))
     samples = max(1, min(SAMPLES_PER_CASE, share))
     jobs = {case: CaseJob(dataset.images(case), dataset.label(case), dataset.spec, samples) for case in dataset.cases}
-    files = [path for job in jobs.values() for path in (*job.images, job.label)]
-    facts = for_each_case(examine_case, jobs, processes=useful_processes(files, processes), on_case=on_case)
+    processes = useful_processes((path for job in jobs.values() for path in (*job.images, job.label)), processes)
+    if processes > 1:
+        sizes = largest_cases(job.images for job in jobs.values())
+        processes = fitting_processes(processes, reading_bytes(sizes), tell)
+    facts = for_each_case(examine_case, jobs, processes=processes, on_case=on_case)
     fingerprint = combine(dataset, raw_hash, facts)
     blocks = choose_blocks(dataset, {case: fact.box for case, fact in facts.items()}, fingerprint.class_presence)
     del facts

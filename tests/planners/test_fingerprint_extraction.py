@@ -173,6 +173,15 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path, monkeypatch: py
     assert take(raw, processes=2) == take(raw, processes=1)
 
 
+def test_no_more_processes_work_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodiffseg.preprocessing.parallel.FEW_BYTES", 0)
+    monkeypatch.setattr("autodiffseg.preprocessing.parallel.free_memory_bytes", lambda: int(6e8))
+    said: list[str] = []
+    take_fingerprint(dataset(tmp_path, [case()] * 3), "", processes=3, tell=said.append)
+    assert len(said) == 1
+    assert "2 of 3 processes work" in said[0]
+
+
 def test_memory_for_samples_is_shared_between_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     examine = fingerprint_extraction.examine_case
