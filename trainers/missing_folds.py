@@ -69,7 +69,7 @@ def _job(request: RunRequest, configuration: str, fold: PreviousFold) -> Job:
     usual = trainer_class(record.trainer).Options().model_dump(mode="json")
     settings = tuple(f"{name}={value}" for name, value in record.options.items() if value != usual.get(name))
     begun = replace(wanted, iterations=record.iterations, precision=record.precision, settings=settings)
-    return Job(begun, trained=record.finished)
+    return Job(wanted if record.finished else begun, trained=record.finished)
 
 
 def _seconds_per_update(records: Sequence[RunRecord]) -> float | None:
@@ -85,7 +85,8 @@ def _expected_time(record: RunRecord | None, iterations: int, pace: float | None
     if pace is None:
         return "time unknown"
     minutes = pace * (iterations - (record.iterations_done if record is not None else 0)) / 60
-    return f"about {minutes / 60:.1f} h" if minutes >= 90 else f"about {max(1, round(minutes))} min"
+    shown = f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(1, round(minutes))} min"
+    return f"about {shown} of training"
 
 
 def _command(job: Job, fold: PreviousFold, workspace: Workspace) -> str:

@@ -18,7 +18,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.parallel import default_processes
-from autodiffseg.preprocessing.previous_stage import PreviousStageStore, store_previous_stage
+from autodiffseg.preprocessing.previous_stage import PreviousStageStore, Watch, store_previous_stage
 from autodiffseg.runs import VALIDATION, RunRecord, fold_folder, fold_records, run_name
 from autodiffseg.workspace import Workspace
 
@@ -127,6 +127,7 @@ def previous_segmentations(
     plan: Plan,
     configuration: str,
     ending: str,
+    watch: Watch | None = None,
 ) -> PreviousStageStore:
     """The out-of-fold segmentations of `cases` on the preprocessed grid of the cascade, kept in its run's folder.
 
@@ -138,13 +139,14 @@ def previous_segmentations(
         plan: of both.
         configuration: the cascade's.
         ending: of label files.
+        watch: the progress of bringing them there.
 
     Raises:
         UserError: when a case has no out-of-fold segmentation, or one that cannot be used.
     """
     files = segmentation_files(previous, cases, ending)
-    folder = run / SEGMENTATIONS
-    return store_previous_stage(files, store, plan, configuration, folder, processes=default_processes())
+    folder, processes = run / SEGMENTATIONS, default_processes()
+    return store_previous_stage(files, store, plan, configuration, folder, processes=processes, watch=watch)
 
 
 def _lacks(folder: Path, record: RunRecord, spec: LabelSpec, ending: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from .base import Trainer
 from .model_folder import checkpoint_id, find_checkpoints, load_models
 from .out_of_fold import previous_run_name
 from .prediction import choose_sampling, make_predictor
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,4 +115,9 @@ def load_previous_stage(
         mirroring=mirroring,
     )
     ids = {fold: checkpoint_id(path) for fold, path in checkpoints.items()}
+    changed = [fold for fold, known in record.previous_checkpoints.items() if ids.get(fold, known) != known]
+    if changed:
+        logger.warning(
+            "Fold %s of %s has other weights than when %s was trained beside it.", ", ".join(changed), folder, model
+        )
     return PreviousStage(folder, ids, predictor, first.plan, first.configuration_name, first.spec)

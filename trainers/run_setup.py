@@ -14,6 +14,7 @@ from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.invocation import command_line
 from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
@@ -29,9 +30,16 @@ from .run_request import RunRequest
 
 
 def prepare(
-    request: RunRequest, workspace: Workspace, *, go_on: bool, init_from: Path | None
+    request: RunRequest, workspace: Workspace, *, go_on: bool, init_from: Path | None, watch: Watch | None = None
 ) -> tuple[Loop, Path, list[str]]:
     """A loop ready to run, the folder of its fold, and what the user should be told.
+
+    Args:
+        request: what is to be trained.
+        workspace: where all lies.
+        go_on: from the last checkpoint, if there is one.
+        init_from: a checkpoint whose weights are taken over as far as they fit.
+        watch: of a cascade: the progress of bringing its previous stage's segmentations to its grid.
 
     Raises:
         MissingFoldsError: when a cascade waits for folds of its previous stage.
@@ -72,7 +80,7 @@ def prepare(
         previous = find_previous_run(workspace, dataset, name, configuration.previous_stage, dataset_json.spec, ending)
         require_complete(previous, request, plan.iterations, workspace)
         cases = {*fold.train, *fold.val}
-        shown = previous_segmentations(previous, cases, run, store, plan, request.configuration, ending)
+        shown = previous_segmentations(previous, cases, run, store, plan, request.configuration, ending, watch)
 
     torch.manual_seed(request.seed)
     trainer = cls(plan, request.configuration, dataset_json, options, device=device, precision=precision)

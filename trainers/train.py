@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
 
 if TYPE_CHECKING:
+    from autodiffseg.preprocessing.previous_stage import Watch
     from autodiffseg.workspace import Workspace
 
     from .loop import Loop
@@ -98,18 +100,34 @@ def command(
     if workers is None:
         workers = default_workers(choose_device(device).type)
     jobs: Sequence[Job] = ()
-    try:
-        prepared = prepare(request, place, go_on=go_on, init_from=init_from)
-    except MissingFoldsError as error:
-        if not train_missing:
-            raise
-        jobs = error.jobs
+    with _previous_stage_bar() as watch:
+        try:
+            prepared = prepare(request, place, go_on=go_on, init_from=init_from, watch=watch)
+        except MissingFoldsError as error:
+            if not train_missing:
+                raise
+            jobs = error.jobs
     if jobs:
         for job in jobs:
             _make_missing(job, place, workers)
-        prepared = prepare(request, place, go_on=go_on, init_from=init_from)
+        with _previous_stage_bar() as watch:
+            prepared = prepare(request, place, go_on=go_on, init_from=init_from, watch=watch)
     folder = _train(*prepared, place, workers)
     console.print(f"Next: autodiffseg predict -i IMAGES -o OUT --model {folder.parent}", soft_wrap=True)
+
+
+@contextmanager
+def _previous_stage_bar() -> Iterator[Watch]:
+    """A progress bar that appears when a cascade's previous segmentations are brought to its grid."""
+    columns = (TextColumn("Previous stage"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with ExitStack() as stack:
+
+        def watch(cases: int) -> Callable[[], None]:
+            progress = stack.enter_context(Progress(*columns, console=console))
+            task = progress.add_task("previous stage", total=cases)
+            return lambda: progress.advance(task)
+
+        yield watch
 
 
 def _make_missing(job: Job, place: Workspace, workers: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,9 @@ from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore, open
 from autodiffseg.preprocessing.crop import box_slices
 from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
 from autodiffseg.preprocessing.resample import resample_label, separate_axis
+
+Watch = Callable[[int], Callable[[], None]]
+"""For progress bars: told a number of cases, it gives what is to be called after each."""
 
 
 def onto_preprocessed_grid(
@@ -88,6 +91,7 @@ def store_previous_stage(
     folder: Path,
     *,
     processes: int,
+    watch: Watch | None = None,
 ) -> PreviousStageStore:
     """Bring label files onto the preprocessed grid, as far as that has not been done before.
 
@@ -98,6 +102,7 @@ def store_previous_stage(
         configuration: their configuration, the cascade.
         folder: where the results go.
         processes: worker processes; they change no byte.
+        watch: told how many cases there are to do, if any; what it returns is called after each.
 
     Raises:
         UserError: names the cases whose label map cannot be read or lies on another grid.
@@ -109,7 +114,9 @@ def store_previous_stage(
         for case, path in segmentations.items()
         if not found.path(case).is_file()
     }
-    for_each_case(_bring, jobs, processes=useful_processes((job.source for job in jobs.values()), processes))
+    on_case = watch(len(jobs)) if watch is not None and jobs else None
+    processes = useful_processes((job.source for job in jobs.values()), processes)
+    for_each_case(_bring, jobs, processes=processes, on_case=on_case)
     return found
 
 

@@ -123,8 +123,8 @@ def test_missing_folds_are_listed_with_the_time_that_finished_ones_took(
     told = capsys.readouterr().err.splitlines()
     # 1500 s for 12 updates: 125 s each.
     assert [line.split(": autodiffseg")[0].strip() for line in told if line.startswith("  fold")] == [
-        "fold 2: 3 of 6 updates, about 6 min",
-        "fold 3: not trained, about 25 min",
+        "fold 2: 3 of 6 updates, about 6 min of training",
+        "fold 3: not trained, about 25 min of training",
         "fold 4: not validated on all its cases, a validation",
     ]
     assert "--iterations 6 --precision fp32 --set learning_rate=0.5 --continue" in told[1]
