@@ -1,4 +1,4 @@
-"""Variants of the real datasets: other labels, fewer cases; images and label maps are links, nothing is copied."""
+"""Variants of the real datasets, as links (nothing is copied), and what nnU-Net left of those that it planned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from autodiffseg.fingerprint import Fingerprint
 
 LinkDataset = Callable[..., Path]
 
@@ -35,3 +37,30 @@ def link_dataset(real_data: Path) -> LinkDataset:
         return folder
 
     return link
+
+
+@pytest.fixture(scope="session")
+def nnunet_fingerprint() -> Callable[[Path, str], Fingerprint]:
+    """Reads a dataset_fingerprint.json of nnU-Net's as a fingerprint of ours; what it lacks is left empty."""
+    return _read
+
+
+def _read(path: Path, name: str) -> Fingerprint:
+    seen = json.loads(path.read_text())
+    intensities = seen["foreground_intensity_properties_per_channel"]
+    if isinstance(intensities, dict):
+        intensities = [intensities[key] for key in sorted(intensities, key=int)]
+    return Fingerprint.model_validate(
+        {
+            "dataset": name,
+            "cases": [f"case {index}" for index in range(len(seen["spacings"]))],
+            "spacings": seen["spacings"],
+            "shapes": seen["shapes_after_crop"],
+            "shapes_after_crop": seen["shapes_after_crop"],
+            "median_relative_size_after_cropping": seen["median_relative_size_after_cropping"],
+            "intensities": intensities,
+            "class_frequencies": {},
+            "class_presence": {},
+            "raw_hash": "",
+        }
+    )
