@@ -66,8 +66,9 @@ def save_overlay(
         for order, label in enumerate(outlines.values()):
             _outline(plot, np.take(label, index, axis=axis), list(classes.values()), broad=order == 0)
     figure.suptitle(title)
+    columns = 2 * len(axes_shown)  # as many as the width has room for
     figure.legend(
-        handles=list(_legend(list(outlines), list(classes))), loc="outside lower center", ncols=6, frameon=False
+        handles=list(_legend(list(outlines), list(classes))), loc="outside lower center", ncols=columns, frameon=False
     )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
