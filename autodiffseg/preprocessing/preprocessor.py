@@ -74,8 +74,8 @@ def preprocess_case(
     labelled = cut = 0
     if label is not None:
         target = _prepare_label(label.transpose(plan.transpose), mask, inside)
-        labelled = int(np.count_nonzero(label))
-        cut = labelled - int(np.count_nonzero(target > 0))
+        labelled = _count_labelled(label, spec)
+        cut = labelled - _count_labelled(target, spec)
         target = resample_label(target, shape, separate=separate)
     properties = CaseProperties(
         case=case,
@@ -114,6 +114,12 @@ def _prepare_label(
     cropped = label[inside].astype(np.int16)
     cropped[(cropped == 0) & ~mask] = OUTSIDE
     return cropped
+
+
+def _count_labelled(label: npt.NDArray[Any], spec: LabelSpec) -> int:
+    """Voxels of any foreground class; the ignore label is none."""
+    count = int(np.count_nonzero(label > 0))
+    return count if spec.ignore is None else count - int(np.count_nonzero(label == spec.ignore))
 
 
 def _three(values: Iterable[Number]) -> tuple[Number, Number, Number]:

@@ -198,6 +198,18 @@ def test_labels_that_are_cut_away_are_counted() -> None:
     assert properties.cut_share == pytest.approx(2 / 11)
 
 
+def test_what_is_not_annotated_is_no_label_that_could_be_lost() -> None:
+    image, label = body()
+    label[0, 0, :2] = 2
+    label[5] = 3
+    spec = LabelSpec(labels={"background": 0, "a": 1, "b": 2, "ignore": 3})
+    properties = preprocess_case(
+        image.astype(np.float32), geometry(image.shape[1:]), case="a", plan=make_plan(), configuration="c", spec=spec,
+        label=label,
+    ).properties  # fmt: skip
+    assert (properties.cut_voxels, properties.cut_share) == (2, pytest.approx(2 / 10))
+
+
 @pytest.mark.parametrize("size", [(8, 16), (5, 3), (3, 30)])
 def test_a_target_size_is_met_whatever_the_size_and_spacing(size: tuple[int, int]) -> None:
     image, label = body()
