@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from autodiffseg.fingerprint import ComponentStatistics, Spread
 from autodiffseg.labels import LabelSpec
-from autodiffseg.preprocessing.crop import box_slices, mask_box
 
 FULL_CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a face, an edge or a corner belong together."""
@@ -28,13 +27,14 @@ class CaseComponents(NamedTuple):
 
 def case_components(label: npt.NDArray[Any], spec: LabelSpec) -> dict[str, CaseComponents]:
     """Components of every foreground class or region that a label map `(Z, Y, X)` has."""
-    present = set(np.unique(label).tolist())
+    boxes = ndimage.find_objects(label)  # one pass over the volume, however many classes there are
     found = {}
     for name, members in spec.foreground.items():
-        if present.isdisjoint(members):
+        own = [boxes[value - 1] for value in members if value <= len(boxes) and boxes[value - 1] is not None]
+        if not own:
             continue
-        mask = np.isin(label, members) if len(members) > 1 else label == members[0]
-        sizes = component_sizes(mask[box_slices(mask_box(mask))])
+        around = label[_union(own)]
+        sizes = component_sizes(np.isin(around, members) if len(members) > 1 else around == members[0])
         found[name] = CaseComponents(len(sizes), int(sizes.min()), float(np.median(sizes)), int(sizes.max()))
     return found
 
@@ -59,6 +59,11 @@ def summarise(cases: Sequence[CaseComponents], voxel_volumes_mm3: Sequence[float
         voxels=_sizes(cases, units),
         volume_mm3=_sizes(cases, np.asarray(voxel_volumes_mm3)),
     )
+
+
+def _union(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
+    """The smallest box around several."""
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
 
 
 def _sizes(cases: Sequence[CaseComponents], unit: npt.NDArray[np.float64]) -> Spread:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from autodiffseg.labels import LabelSpec
 from autodiffseg.planners.label_components import CaseComponents, case_components, component_sizes, summarise
@@ -55,3 +58,14 @@ def test_cases_weigh_the_same_in_medians_and_millimetres_come_from_each_case() -
     assert (found.per_case.min, found.per_case.median, found.per_case.max) == (1, 2, 30)
     assert (found.voxels.min, found.voxels.median, found.voxels.max) == (1, 5, 27)
     assert (found.volume_mm3.min, found.volume_mm3.median, found.volume_mm3.max) == (0.5, 17.5, 50)
+
+
+@given(arrays(np.int16, (4, 5, 6), elements=st.integers(0, 3)))
+def test_each_class_is_looked_at_as_if_it_were_alone(label: npt.NDArray[np.int16]) -> None:
+    regions = LabelSpec(labels={"background": 0, "a": 1, "b": (2, 3), "c": 3, "d": 9}, regions_class_order=(1, 2, 3, 9))
+    found = case_components(label, regions)
+    for name, members in regions.foreground.items():
+        sizes = component_sizes(np.isin(label, members))
+        assert (name in found) == (len(sizes) > 0)
+        if name in found:
+            assert found[name] == (len(sizes), sizes.min(), np.median(sizes), sizes.max())
