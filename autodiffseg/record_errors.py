@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 OWN_RULE = "Value error, "
 """What pydantic puts before the messages of our own validators."""
+
+TYPE_LABEL = re.compile(r"\[key\]|(constrained-)?(int|str|float|bool)|(tuple|list|dict|function-.*)\[.*\]")
 
 
 def explain(record: type[BaseModel], error: ValidationError) -> str:
@@ -23,8 +27,8 @@ def explain(record: type[BaseModel], error: ValidationError) -> str:
         error: what pydantic says.
     """
     errors = error.errors(include_url=False)
-    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-    place = [str(part) for part in first["loc"] if part != "[key]"]
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), _nearest_to_right(errors))
+    place = [str(part) for part in first["loc"] if not _is_label(part)]
     key = f"key '{'.'.join(place)}'"
     if first["type"] == "extra_forbidden":
         known = _known_keys(record, first["loc"][:-1])
@@ -37,6 +41,19 @@ def explain(record: type[BaseModel], error: ValidationError) -> str:
     value = first["input"]
     shown = "" if isinstance(value, Mapping | BaseModel) or first["msg"].startswith(OWN_RULE) else _shown(value)
     return f"{key}: {message}{shown}." if place else f"{message}{shown}."
+
+
+def _nearest_to_right(errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """The first error; where a key may be of several types, that of the type which fits farthest."""
+    first = errors[0]
+    depth = next((at for at, part in enumerate(first["loc"]) if _is_label(part)), len(first["loc"]))
+    same_key = [each for each in errors if each["loc"][:depth] == first["loc"][:depth]]
+    return max(same_key, key=lambda each: len(each["loc"]))
+
+
+def _is_label(part: int | str) -> bool:
+    """Whether a part of an error's place is no key: pydantic puts the type there that it tried."""
+    return isinstance(part, str) and TYPE_LABEL.fullmatch(part) is not None
 
 
 def _shown(value: object) -> str:

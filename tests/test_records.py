@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
 from autodiffseg.workspace import Workspace
@@ -117,3 +118,17 @@ def test_a_misspelt_key_is_not_called_a_missing_one(content: dict[str, Any], tmp
     own = content["configurations"]["2d"]
     own["batchsize"] = own.pop("batch_size")
     assert "'batch_size'?" in complaint(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([1, None], "key 'labels.organ.1': Input should be a valid integer (got None)."),
+        (None, "key 'labels.organ': Input should be a valid integer (got None)."),
+    ],
+)
+def test_a_key_of_several_types_is_told_without_them(value: Any, words: str) -> None:
+    content = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": value}, "file_ending": ".png"}
+    with pytest.raises(UserError) as raised:
+        DatasetJson.check(content, source="dataset.json")
+    assert str(raised.value) == f"dataset.json: {words}"
