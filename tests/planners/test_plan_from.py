@@ -73,6 +73,10 @@ def test_a_plan_of_nnunet_is_preprocessed_for_a_dataset_of_ours(
     out = capsys.readouterr().out
     assert "--plan nnUNetPlans-from-Elsewhere" in out
     assert "Note: 3d_large_batch: not looked at: [/own key]." in out
+    # It trains like any plan.
+    train = ["train", NAME, "3d_large_batch", "0", "--trainer", "supervised", "--iterations", "2", "--device", "cpu"]
+    places = ["--plan", plan.name, "--num-workers", "0", "--set", "validation_batches=1", "--workspace", str(tmp_path)]
+    assert run([*train, *places]) == 0
     # Again: nothing differs, with the source and without it.
     assert call(phantom_raw, tmp_path, "--plan-from", str(theirs), "-c", "3d_large_batch") == 0
     assert "differs" not in capsys.readouterr().out

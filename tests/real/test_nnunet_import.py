@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from autodiffseg.planners.imported_plan import import_plan
 from autodiffseg.planners.planner import make_plan
 from autodiffseg.planners.presets import DEFAULT, RESIDUAL_L, RESIDUAL_M
 from autodiffseg.plans import ConfigurationPlan, Plan
+from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.workspace import Workspace
 
 pytestmark = pytest.mark.real
@@ -236,3 +238,17 @@ def test_the_plan_of_one_real_dataset_is_applied_to_another(
     assert found.mirror_axes == (0,)  # left and right lung
     assert "axis 1 is not mirrored" in capsys.readouterr().out
     assert len(list((place.preprocessed(plan.dataset) / plan.data_id("2d")).glob("*.json"))) == 48
+
+
+def test_cases_preprocessed_by_an_imported_plan_are_nnunets(real_data: Path, tmp_path: Path) -> None:
+    reference = real_data / "Reference_nnUNet281"
+    source = reference / "Dataset150_BraTS15mini" / "nnUNetPlans.json"
+    target = str(real_data / "Dataset150_BraTS15mini")
+    options = ["--plan-from", str(source), "-c", "3d_fullres", "--workspace", str(tmp_path)]
+    assert run(["plan-and-preprocess", target, *options]) == 0
+    place = Workspace(tmp_path)
+    plan = place.plan("Dataset150_BraTS15mini", "nnUNetPlans")
+    store = CaseStore(place.preprocessed(plan.dataset) / plan.data_id("3d_fullres"))
+    theirs = np.load(reference / "preprocessed" / "Dataset150_BraTS15mini__3d_fullres__brats_pat0004.npz")
+    np.testing.assert_allclose(store.image("brats_pat0004")[:], theirs["data"], atol=1e-5)
+    np.testing.assert_array_equal(store.label("brats_pat0004")[:], theirs["seg"])
