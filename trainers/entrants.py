@@ -87,12 +87,13 @@ def cost(scored: Scored) -> dict[str, str]:
     unfinished = any(not record.finished for record in records)
     minutes = sum(record.training_seconds for record in records) / 60 / len(records)
     passes = sorted({str(summary.notes.get("passes", "–")) for _, summary in scored.values()})
+    before = " (+ previous stage)" if any(record.previous_run for record in records) else ""
     return {
         "Parameters [M]": f"{records[0].parameters / 1e6:.2f}",
         "Passes per patch": ", ".join(passes),
         "Updates": "–".join(str(number) for number in dict.fromkeys((updates[0], updates[-1])))
         + (" (unfinished)" if unfinished else ""),
-        "Training [min/fold]": f"{minutes:.1f}",
+        "Training [min/fold]": f"{minutes:.1f}{before}",
         "Device": f"{records[0].device} {records[0].precision}",
         "Folds": ",".join(scored),
     }

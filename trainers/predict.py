@@ -135,7 +135,8 @@ def command(
         soft_wrap=True,
     )
     if previous:
-        console.print(f"First {previous.model.name}, fold {', '.join(previous.checkpoints)} (last).", soft_wrap=True)
+        stage = f"{previous.model.name}, fold {', '.join(previous.checkpoints)} (last)"
+        console.print(f"It is shown the segmentations of {stage}.", soft_wrap=True)
     predictor = make_predictor(
         models,
         first.plan,

@@ -29,7 +29,8 @@ LOW, HIGH = "supervised__cpu__3d_lowres", "supervised__cpu__3d_cascade_fullres"
 
 
 def train(workspace: Path, *arguments: str, iterations: int = 3) -> int:
-    trainer = ["--trainer", "supervised", "--iterations", str(iterations), "--set", "validation_batches=1"]
+    trainer = [] if "--trainer" in arguments else ["--trainer", "supervised"]
+    trainer += ["--iterations", str(iterations), "--set", "validation_batches=1"]
     place = ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--workspace", str(workspace)]
     return run(["train", "Phantom", *arguments, *trainer, *place])
 
@@ -223,6 +224,27 @@ def test_validation_follows_the_segmentations_of_the_previous_stage(
     assert (read_label(own / "phantom_003.nii.gz")[0] != before["phantom_003"]).any()
 
 
+def test_validation_names_a_fold_of_the_previous_stage_that_is_gone(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(results(copied) / LOW / "fold_4")
+    assert validate(copied) == 2
+    told = capsys.readouterr().err
+    assert f"{LOW}, fold 4: not trained" in told
+    assert "3d_cascade_fullres 0 --continue --train-missing" in told
+
+
+def test_prediction_tells_when_the_previous_stage_has_other_weights_than_it_had(
+    copied: Path, phantom_raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert predict(copied, phantom_raw / "imagesTs" / "phantom_006_0000.nii.gz", tmp_path / "out") == 0
+    assert not caplog.records
+    low = results(copied) / LOW
+    shutil.copy(low / "fold_1" / "checkpoint_last.pt", low / "fold_3" / "checkpoint_last.pt")
+    assert predict(copied, phantom_raw / "imagesTs" / "phantom_006_0000.nii.gz", tmp_path / "out") == 0
+    assert "Fold 3 of " in caplog.text
+
+
 def test_going_on_beside_other_segmentations_is_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = results(copied) / LOW / "fold_2" / "validation" / "phantom_000.nii.gz"
     label, geometry = read_label(path)
@@ -237,8 +259,32 @@ def test_fold_all_is_shown_out_of_fold_segmentations_too(copied: Path) -> None:
     assert record.previous_segmentations == before.previous_segmentations
 
 
-def test_runs_of_a_cascade_are_compared_with_others(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["compare", "Phantom", "--workspace", str(trained), "-o", str(trained / "report")]) == 0
-    told = capsys.readouterr().out
-    assert "3d_lowres" in told
-    assert "3d_cascade_fullres" in told
+def test_runs_of_a_cascade_are_compared_with_others(trained: Path, tmp_path: Path) -> None:
+    assert run(["compare", "Phantom", "--workspace", str(trained), "-o", str(tmp_path)]) == 0
+    report = (tmp_path / "comparison.md").read_text()
+    cost = {
+        row.split("|")[1].strip(): row for row in report.partition("Training [min/fold]")[2].splitlines() if "|" in row
+    }
+    assert "+ previous stage" in cost["supervised 3d_cascade_fullres"]
+    assert "previous stage" not in cost["supervised 3d_lowres"]
+
+
+@pytest.mark.slow
+def test_regions_with_an_ignore_label_and_a_seed_go_all_the_way(
+    planned_cascade: Path, phantom_raw: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(planned_cascade, workspace)
+    path = workspace / "preprocessed" / NAME / "dataset.json"
+    labels = {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "labels": labels, "regions_class_order": [1, 2]}))
+    plan = workspace / "preprocessed" / NAME / "plans" / "cpu.json"
+    content = json.loads(plan.read_text())
+    plan.write_text(json.dumps({**content, "diffusion": {**content["diffusion"], "encoding": "regions"}}))
+    arguments = ["3d_cascade_fullres", "all", "--train-missing", "--seed", "3", "--trainer", "recycling"]
+    assert train(workspace, *arguments, iterations=2) == 0
+    model = results(workspace) / "recycling__cpu__3d_cascade_fullres__seed-3"
+    assert RunRecord.load(model / "fold_all" / "run.json").previous_run == "recycling__cpu__3d_lowres__seed-3"
+    options = ["--model", str(model), "--steps", "2", "--device", "cpu", "--no-mirroring"]
+    assert run(["predict", "-i", str(phantom_raw / "imagesTs"), "-o", str(tmp_path / "out"), *options]) == 0
+    assert set(np.unique(read_label(tmp_path / "out" / "phantom_006.nii.gz")[0])) <= {0, 1, 2}
