@@ -54,9 +54,11 @@ def plan_patch(spacing: Sequence[float], median_shape: Sequence[float], *, chann
     topology = plan_topology(spacing, first, max_stages=preset.max_stages)
     if topology.stages == 1:
         topology = plan_topology(spacing, _halvable(spacing, first), max_stages=preset.max_stages)
+    network = plan_network(topology, preset)
     shrunk = 0
     while True:
-        network = plan_network(topology, preset)
+        if (network.strides, network.kernels) != (topology.strides, topology.kernels):
+            network = plan_network(topology, preset)  # seldom: most rounds shorten the patch alone
         elements = convolution_elements(network, topology.patch, channels=channels)
         fits = elements / limits.budget_batch * limits.fit_batch <= limits.budget
         if fits and math.prod(topology.patch) <= limits.max_patch_voxels:
