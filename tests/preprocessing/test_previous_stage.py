@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,19 @@ def test_what_was_brought_there_once_is_not_made_again(source: Path, cases: Case
     made = first.path("a").stat().st_mtime_ns
     assert keep(source, cases, tmp_path).path("a").stat().st_mtime_ns == made
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [first.path("a").name]
+
+
+def test_progress_is_told_of_what_is_to_do_and_of_nothing_else(source: Path, cases: CaseStore, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def watch(count: int) -> Callable[[], None]:
+        told.append(f"{count} to do")
+        return lambda: told.append("one done")
+
+    for _ in range(2):
+        plan = make_plan((1, 1, 1))
+        store_previous_stage({"a": source}, cases, plan, "cascade", tmp_path / "kept", processes=1, watch=watch)
+    assert told == ["1 to do", "one done"]
 
 
 def test_a_changed_segmentation_is_noticed_and_the_old_one_left_to_its_readers(
