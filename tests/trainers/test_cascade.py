@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from autodiffseg.cli import run
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.images import read_geometry, read_label, write_image
 from autodiffseg.runs import RunRecord
+from autodiffseg.trainers.checkpoints import read_checkpoint
 from autodiffseg.trainers.loop import Loop
 from autodiffseg.trainers.model_folder import checkpoint_id
 
@@ -257,6 +259,15 @@ def test_fold_all_is_shown_out_of_fold_segmentations_too(copied: Path) -> None:
     assert train(copied, "3d_cascade_fullres", "all") == 0
     before, record = (RunRecord.load(results(copied) / HIGH / f"fold_{fold}" / "run.json") for fold in ("0", "all"))
     assert record.previous_segmentations == before.previous_segmentations
+
+
+def test_a_cascade_is_the_same_whether_folds_were_trained_before_it_or_not(copied: Path) -> None:
+    path = results(copied) / HIGH / "fold_0" / "checkpoint_last.pt"
+    before = read_checkpoint(path)["network"]
+    shutil.rmtree(results(copied) / HIGH)
+    assert train(copied, "3d_cascade_fullres", "0") == 0
+    after = read_checkpoint(path)["network"]
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_runs_of_a_cascade_are_compared_with_others(trained: Path, tmp_path: Path) -> None:
