@@ -169,6 +169,12 @@ class RawDataset:
             return self._named(self.json.dataset[case].label)
         return self.folder / "labelsTr" / f"{case}{self.json.file_ending}"
 
+    def annotations(self, case: str) -> dict[str, Path]:
+        """Annotator -> label file of a training case, in the order of dataset.json, for those who looked at it."""
+        name = f"{case}{self.json.file_ending}"
+        files = {annotator: self.folder / folder / name for annotator, folder in self.json.annotators.items()}
+        return {annotator: path for annotator, path in files.items() if path.is_file()}
+
     def _named(self, name: str) -> Path:
         # nnU-Net allows environment variables here; absolute paths stay as they are.
         return self.folder / os.path.expandvars(name)

@@ -80,7 +80,6 @@ def _tasks(dataset: RawDataset) -> list[CaseTask]:
     numbered = json.dataset is None
     tasks = []
     for case in dataset.cases:
-        others = [folder / name / f"{case}{json.file_ending}" for name in json.annotators.values()]
         # A case without images has none to list: its first channel is named as the missing file.
         missing = (folder / "imagesTr" / f"{case}_0000{json.file_ending}",)
         tasks.append(
@@ -88,7 +87,7 @@ def _tasks(dataset: RawDataset) -> list[CaseTask]:
                 case=case,
                 folder=folder,
                 images=dataset.images(case) or missing,
-                labels=(dataset.label(case), *(path for path in others if path.is_file())),
+                labels=(dataset.label(case), *dataset.annotations(case).values()),
                 channels=len(json.channel_names),
                 values=json.spec.values,
                 ignore=json.spec.ignore,

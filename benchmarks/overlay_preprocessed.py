@@ -50,7 +50,7 @@ def first_with_foreground(store: CaseStore) -> str:
 def draw(store: CaseStore, case: str, json: DatasetJson, out: Path, *, prefix: str) -> list[Path]:
     """One picture per channel; what stands above it are facts of the stored arrays."""
     properties, label = store.properties(case), store.label(case)[:]  # (A, Z, Y, X)
-    outlines = {"label" if len(label) == 1 else f"annotator {number}": own for number, own in enumerate(label, 1)}
+    outlines = dict(zip(("label", *json.annotators), label, strict=True))
     size = " × ".join(map(str, properties.shape))
     spacing = " × ".join(f"{value:.3g}" for value in properties.spacing)
     paths = []

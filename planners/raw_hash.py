@@ -39,13 +39,15 @@ def hash_raw(dataset: RawDataset, cache: Path, *, threads: int) -> str:
         UserError: when a file cannot be read.
     """
     known = RawFiles.load(cache).files if cache.is_file() else {}
-    files = [(case, path) for case in dataset.cases for path in (*dataset.images(case), dataset.label(case))]
+    files = [(case, path.name, path) for case in dataset.cases for path in (*dataset.images(case), dataset.label(case))]
+    for case in dataset.cases:
+        files += [(case, f"{who}/{path.name}", path) for who, path in dataset.annotations(case).items()]
     with ThreadPoolExecutor(threads) as pool:  # hashing and reading release the interpreter
-        states = list(pool.map(lambda item: _hash_file(item[1], known), files))
-    found = {str(path): state for (_, path), state in zip(files, states, strict=True)}
+        states = list(pool.map(lambda item: _hash_file(item[2], known), files))
+    found = {str(path): state for (_, _, path), state in zip(files, states, strict=True)}
     if found != known:
         RawFiles(files=found).save(cache)
-    return _combine(dataset, ((case, path.name, found[str(path)].digest) for case, path in files))
+    return _combine(dataset, ((case, name, found[str(path)].digest) for case, name, path in files))
 
 
 def _hash_file(path: Path, known: dict[str, HashedFile]) -> HashedFile:

@@ -115,6 +115,7 @@ class BatchSource:
         box = patch_sampling.widen(box, self._augmentation.margin(change))
         with _naming(case):
             image = torch.from_numpy(patch_sampling.read_box(stored, box, padding=0))
+            # Of several label maps the first is the reference.
             label = torch.from_numpy(patch_sampling.read_box(self.store.label(case), box, padding=UNKNOWN)[:1])
             if self.previous is not None:
                 # Turned, scaled and mirrored as a label is; it becomes channels only where that is over.

@@ -55,7 +55,7 @@ class PreprocessedCase(NamedTuple):
     image: npt.NDArray[np.float32]
     """`(C, Z, Y, X)`"""
     label: npt.NDArray[np.int16] | None
-    """`(A, Z, Y, X)`; None for prediction."""
+    """`(A, Z, Y, X)`: the reference, then each annotator's; None for prediction."""
     properties: CaseProperties
     locations: dict[int, npt.NDArray[np.int32]]
     """Index of a foreground class -> `(n, 3)` voxels of it."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
-from autodiffseg.labels import OUTSIDE, LabelSpec
+from autodiffseg.labels import OUTSIDE, UNKNOWN, LabelSpec
 from autodiffseg.plans import ConfigurationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseProperties, PreprocessedCase
 from autodiffseg.preprocessing.crop import box_slices, mask_box, nonzero_mask
@@ -30,6 +30,7 @@ def preprocess_case(
     configuration: str,
     spec: LabelSpec,
     label: npt.NDArray[Any] | None = None,
+    annotations: Sequence[npt.NDArray[Any] | None] = (),
 ) -> PreprocessedCase:
     """Bring one case onto the grid and the intensities of a configuration.
 
@@ -41,18 +42,21 @@ def preprocess_case(
         image: `(C, Z, Y, X)` as read.
         geometry: of the raw image, raw axis order.
         case: its id, for the record and for messages.
-        label: `(Z, Y, X)` integers on the grid of the image; None for prediction.
+        label: `(Z, Y, X)` integers on the grid of the image, the reference; None for prediction.
+        annotations: the same by each annotator; None for one who did not look at this case.
 
     Returns:
-        Image `(C, Z, Y, X)` float32, label `(1, Z, Y, X)` int16 with OUTSIDE where the label is 0 and the image
-        empty, properties and locations; all in the transposed axis order.
+        Image `(C, Z, Y, X)` float32, label `(1 + annotators, Z, Y, X)` int16 with OUTSIDE where the label is 0 and
+        the image empty (UNKNOWN for an annotator who is missing), properties and locations; all in the transposed axis
+        order.
 
     Raises:
         UserError: when the case does not fit the plan or the label not the image.
     """
     settings = plan.configuration(configuration)
-    if label is not None and label.shape != image.shape[1:]:
-        raise UserError(f"the label has shape {label.shape}, the image {image.shape[1:]} (z, y, x).")
+    for given in (label, *annotations):
+        if given is not None and given.shape != image.shape[1:]:
+            raise UserError(f"the label has shape {given.shape}, the image {image.shape[1:]} (z, y, x).")
     image = image.transpose(0, *(axis + 1 for axis in plan.transpose))
     before = _three(geometry.spacing[axis] for axis in plan.transpose)
 
@@ -70,13 +74,17 @@ def preprocess_case(
     resampled = resample_image(normalised, shape, separate=separate)
     del normalised  # the label needs the room
 
-    target: npt.NDArray[np.int16] | None = None
+    targets: list[npt.NDArray[np.int16]] = []
     labelled = cut = 0
-    if label is not None:
-        target = _prepare_label(label.transpose(plan.transpose), mask, inside)
-        labelled = _count_labelled(label, spec)
-        cut = labelled - _count_labelled(target, spec)
-        target = resample_label(target, shape, separate=separate)
+    for given in (label, *annotations) if label is not None else ():
+        if given is None:
+            targets.append(np.full(shape, UNKNOWN, np.int16))
+            continue
+        prepared = _prepare_label(given.transpose(plan.transpose), mask, inside)
+        if not targets:  # the reference comes first
+            labelled = _count_labelled(given, spec)
+            cut = labelled - _count_labelled(prepared, spec)
+        targets.append(resample_label(prepared, shape, separate=separate))
     properties = CaseProperties(
         case=case,
         geometry=geometry,
@@ -84,15 +92,15 @@ def preprocess_case(
         spacing_before=before,
         spacing=after,
         shape=shape,
-        class_voxels={} if target is None else class_voxels(target, spec),
+        class_voxels=class_voxels(targets[0], spec) if targets else {},
         cut_voxels=cut,
         cut_share=cut / labelled if cut else 0.0,
     )
     return PreprocessedCase(
         image=np.ascontiguousarray(resampled),
-        label=None if target is None else np.ascontiguousarray(target[None]),
+        label=np.stack(targets) if targets else None,
         properties=properties,
-        locations={} if target is None else class_locations(target, spec),
+        locations=class_locations(targets[0], spec) if targets else {},
     )
 
 

@@ -30,6 +30,8 @@ class CaseJob(NamedTuple):
     configuration: str
     spec: LabelSpec
     folder: Path
+    annotations: tuple[Path | None, ...] = ()
+    """The label file of each annotator; None for one who did not look at this case."""
 
 
 def missing_cases(dataset: RawDataset, store: CaseStore) -> tuple[str, ...]:
@@ -64,7 +66,16 @@ def preprocess_dataset(
     """
     store = CaseStore(folder)
     jobs = {
-        case: CaseJob(case, dataset.images(case), dataset.label(case), plan, configuration, dataset.spec, folder)
+        case: CaseJob(
+            case,
+            dataset.images(case),
+            dataset.label(case),
+            plan,
+            configuration,
+            dataset.spec,
+            folder,
+            tuple(dataset.annotations(case).get(annotator) for annotator in dataset.json.annotators),
+        )
         for case in missing_cases(dataset, store)
     }
     processes = useful_processes((path for job in jobs.values() for path in (*job.images, job.label)), processes)
@@ -92,5 +103,6 @@ def _preprocess(job: CaseJob) -> None:
         configuration=job.configuration,
         spec=job.spec,
         label=label,
+        annotations=[None if path is None else read_label(path)[0] for path in job.annotations],
     )
     CaseStore(job.folder).write(case, dimensions=job.plan.configuration(job.configuration).dimensions)

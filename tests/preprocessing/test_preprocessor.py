@@ -11,7 +11,7 @@ import pytest
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.geometry import Geometry
-from autodiffseg.labels import OUTSIDE, LabelSpec
+from autodiffseg.labels import OUTSIDE, UNKNOWN, LabelSpec
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan, Scheme
 from autodiffseg.preprocessing.case_store import PreprocessedCase
 from autodiffseg.preprocessing.preprocessor import preprocess_case
@@ -275,3 +275,19 @@ def test_thick_slices_are_resampled_one_by_one() -> None:
     np.testing.assert_allclose(found.image[0, :, 3, 3], [1, 1, 5, 5, 9, 9], atol=1e-5)
     assert found.label is not None
     assert found.label[0, :, 3, 3].tolist() == [0, 0, 1, 1, 0, 0]
+
+
+def test_annotators_follow_the_reference_and_are_prepared_like_it() -> None:
+    image, label = body()
+    other = np.roll(label, 1, axis=2)
+    plan = make_plan((2, 1, 1), transpose=(1, 0, 2))
+    found = preprocess_case(
+        image.astype(np.float32), geometry(image.shape[1:]), case="a", plan=plan, configuration="c", spec=SPEC,
+        label=label, annotations=[None, other],
+    )  # fmt: skip
+    assert found.label is not None
+    reference, missing, annotated = found.label
+    np.testing.assert_array_equal(reference[None], run(image, plan, label).label)
+    np.testing.assert_array_equal(annotated[None], run(image, plan, other).label)
+    assert (missing == UNKNOWN).all()
+    assert found.properties == run(image, plan, label).properties

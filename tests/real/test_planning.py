@@ -91,3 +91,16 @@ def check_case(store: CaseStore, case: str, channels: int, spec: LabelSpec) -> N
     assert set(np.unique(label).tolist()) <= spec.values | {OUTSIDE}
     for members, voxels in zip(spec.foreground.values(), store.locations(case).values(), strict=True):
         assert np.isin(label[tuple(voxels.T)], members).all()
+
+
+def test_the_reference_of_the_crops_is_the_majority_of_their_annotators(
+    link_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    name = "Dataset120_LIDC4"  # its reference holds what two or more of four marked
+    raw, place = link_dataset(name, tmp_path / name), Workspace(tmp_path / "w")
+    assert run(["plan-and-preprocess", str(raw), "--workspace", str(place.root), "--num-processes", "1"]) == 0
+    store = CaseStore(place.preprocessed(name) / place.plan(name, "default").data_id("2d"))
+    for case in store.cases():
+        reference, *annotators = store.label(case)[:]
+        assert len(annotators) == 4
+        np.testing.assert_array_equal(reference == 1, np.sum(np.stack(annotators) == 1, axis=0) >= 2)
