@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -20,7 +20,7 @@ TYPE_LABEL = re.compile(r"\[key\]|(constrained-)?(int|str|float|bool)|(tuple|lis
 def explain(record: type[BaseModel], error: ValidationError) -> str:
     """One error in one line: an unknown key before others, since a misspelt key is also a missing one.
 
-    Whole records are never shown.
+    A rule between several keys says itself what it saw; any other value is shown, cut short.
 
     Args:
         record: what was to be read.
@@ -39,7 +39,7 @@ def explain(record: type[BaseModel], error: ValidationError) -> str:
         return f"{key} is missing."
     message = first["msg"].removeprefix(OWN_RULE)
     value = first["input"]
-    shown = "" if isinstance(value, Mapping | BaseModel) or first["msg"].startswith(OWN_RULE) else _shown(value)
+    shown = "" if first["msg"].startswith(OWN_RULE) else f" (got {value!r:.80})"
     return f"{key}: {message}{shown}." if place else f"{message}{shown}."
 
 
@@ -54,10 +54,6 @@ def _nearest_to_right(errors: Sequence[ErrorDetails]) -> ErrorDetails:
 def _is_label(part: int | str) -> bool:
     """Whether a part of an error's place is no key: pydantic puts the type there that it tried."""
     return isinstance(part, str) and TYPE_LABEL.fullmatch(part) is not None
-
-
-def _shown(value: object) -> str:
-    return f" (got {value!r:.80})"
 
 
 def _known_keys(record: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

@@ -92,6 +92,7 @@ class OldArchitecture(Record):
             blocks: self.n_conv_per_stage_encoder,
             "n_conv_per_stage_decoder": self.n_conv_per_stage_decoder,
             "norm_op": f"InstanceNorm{dimensions}d",
+            "norm_op_kwargs": {"eps": EPSILON, "affine": True},
             "nonlin": "LeakyReLU",
         }
         return Architecture(network_class_name=name, arch_kwargs=NetworkArguments.model_validate(arguments))
@@ -141,8 +142,7 @@ def _refuse_what_differs(given: NetworkArguments, dimensions: int) -> None:
         raise differs("conv_op", given.conv_op)
     if last(given.norm_op) != f"InstanceNorm{dimensions}d":
         raise differs("norm_op", given.norm_op)
-    norm = {"eps": EPSILON, "affine": False, **(given.norm_op_kwargs or {})}
-    if given.norm_op_kwargs is not None and norm != {"eps": EPSILON, "affine": True}:
+    if {"eps": EPSILON, "affine": False, **(given.norm_op_kwargs or {})} != {"eps": EPSILON, "affine": True}:
         raise differs("norm_op_kwargs", given.norm_op_kwargs)
     if given.dropout_op is not None and (given.dropout_op_kwargs or {}).get("p", 0.5) != 0:
         raise differs("dropout_op", given.dropout_op)

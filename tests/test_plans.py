@@ -81,6 +81,9 @@ def test_an_edit_that_cannot_work_is_refused(key: str, value: Any, words: str) -
         ("kernels", [[3, 3, 3]], "kernels has 1 entries"),
         ("decoder_blocks", [2, 2], "decoder_blocks"),
         ("encoder", "dense", "encoder"),
+        ("kernels", [[3, 3, 3], [2, 3, 3]], "kernels must be odd"),
+        ("strides", [[1, 2, 1], [1, 2, 2]], "all ones"),
+        ("features", [4, 0], "features.1"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(key: str, value: Any, words: str) -> None:
@@ -88,6 +91,19 @@ def test_a_network_that_cannot_be_built_is_refused(key: str, value: Any, words: 
     plan["configurations"]["3d"]["network"][key] = value
     with pytest.raises(UserError, match=words):
         parsed(plan)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("transpose", [0, 0, 1], "transpose must hold 0, 1 and 2 once each"),
+        ("intensities", [], "configuration '3d': normalisation has 1 entries for 0 channels"),
+        ("iterations", 0, "iterations"),
+    ],
+)
+def test_a_plan_whose_parts_contradict_each_other_is_refused(key: str, value: Any, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parsed(content() | {key: value})
 
 
 def test_attention_needs_features_for_its_heads() -> None:

@@ -119,6 +119,7 @@ def test_it_survives_a_new_plan_and_follows_its_new_parent(tmp_path: Path, overw
     choice = choose_plan(path, new, before=plan(), overwrite=overwrite)
     assert choice.plan.configuration("mine").patch_size == (8, 16)
     assert choice.plan.configuration("wider").batch_size == 5
+    assert list(choice.plan.configurations) == ["2d", "mine", "wider"]
     assert choice.note.endswith("Its own configurations are kept: mine, wider.")
     assert {name: one for name, one in written(choice).items() if name != "2d"} == own
 

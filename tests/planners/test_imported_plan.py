@@ -175,6 +175,18 @@ def test_two_stages_are_not_deeply_supervised() -> None:
     assert not imported(content).configuration("3d_fullres").network.deep_supervision
 
 
+def test_a_file_may_turn_deep_supervision_off() -> None:
+    content = theirs()
+    full(content)["architecture"]["arch_kwargs"]["deep_supervision"] = False
+    assert not imported(content).configuration("3d_fullres").network.deep_supervision
+
+
+def test_a_mask_is_for_the_z_score_where_the_file_says_so() -> None:
+    content = theirs()
+    full(content)["use_mask_for_norm"] = [True, False]
+    assert [one.use_mask for one in imported(content).configuration("3d_fullres").normalisation] == [False, False]
+
+
 def test_the_first_releases_called_the_intensities_otherwise() -> None:
     content = theirs()
     statistics = content.pop("foreground_intensity_properties_per_channel")
@@ -213,6 +225,8 @@ def test_other_label_managers_and_readers_are_noted() -> None:
         ({"norm_op": None}, "norm_op"),
         ({"norm_op_kwargs": {"eps": 1e-3, "affine": True}}, "norm_op_kwargs"),
         ({"norm_op_kwargs": {"affine": False}}, "norm_op_kwargs"),
+        ({"norm_op_kwargs": {"eps": 1e-5}}, "norm_op_kwargs"),  # torch's own default is not to have an affine
+        ({"norm_op_kwargs": None}, "norm_op_kwargs"),
         ({"nonlin": "torch.nn.ReLU"}, "nonlin 'torch.nn.ReLU'"),
         ({"nonlin_kwargs": {"negative_slope": 0.2}}, "nonlin_kwargs"),
         ({"conv_op": "torch.nn.modules.conv.Conv2d"}, "conv_op"),

@@ -120,6 +120,8 @@ def test_other_channels_are_refused_with_both_counts() -> None:
     ("changes", "words"),
     [
         ({"shapes_after_crop": ((8, 9, 9),) * 2}, "larger than every case at that spacing (8 × 9 × 9)"),
+        ({"shapes_after_crop": ((1, 60, 50),) * 2, "spacings": ((0.5, 1.0, 1.0),) * 2}, "(1 × 60 × 50)"),
+        ({"spacings": ((0.4, 0.4, 0.4),) * 2}, "far from the dataset's own, 0.4 × 0.4 × 0.4 mm"),
         ({"spacings": ((9.0, 0.4, 0.4),) * 2}, "far from the dataset's own, 9 × 0.4 × 0.4 mm"),
         ({"spacings": ((1.0, 1.0, 5.0),) * 2}, "slices across raw axis 0 (of z, y, x), T has its own across axis 2"),
     ],
@@ -156,6 +158,7 @@ def test_a_source_is_a_dataset_with_or_without_a_plan_or_a_file(tmp_path: Path) 
     planned().save(path)
     planned().model_copy(update={"iterations": 7}).save(path.with_name("short.json"))
     assert find_source("1:short", workspace).plan.iterations == 7
+    assert find_source(str(path.with_name("short.json")), workspace).plan.name == "short"
     assert find_source("Source:cpu", workspace).plan == planned()
     assert find_source(str(path), workspace).plan == planned()
     path.with_name("short.json").unlink()
