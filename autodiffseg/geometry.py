@@ -7,6 +7,8 @@ because nothing but the writer needs them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict
 
 SPACING_TOLERANCE = 1e-3
@@ -31,3 +33,8 @@ class Geometry(BaseModel):
     def dimensions(self) -> int:
         """2 or 3: how many axes the file has."""
         return len(self.origin)
+
+
+def show_spacing(spacing: Sequence[float]) -> str:
+    """A spacing as messages show it: "(2.5, 0.9766, 0.9766)"."""
+    return "(" + ", ".join(f"{step:.4g}" for step in spacing) + ")"

@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from autodiffseg.dataset import IMAGE_ENDINGS, RawDataset
 from autodiffseg.errors import UserError
+from autodiffseg.geometry import show_spacing
 from autodiffseg.integrity_case import CaseFindings, CaseTask, check_case
 from autodiffseg.integrity_declaration import check_declaration
 from autodiffseg.problems import Problem, gather_notes, require_sound
@@ -16,6 +17,7 @@ from autodiffseg.problems import Problem, gather_notes, require_sound
 __all__ = ["Problem", "check_dataset", "require_sound"]
 
 FEW_BYTES = 40e6  # less than this is read sooner than worker processes start
+FAR_APART = 20.0  # times the usual voxel size: more than slices differ between scanners, less than units do
 CHUNK = 8  # cases handed to a worker at a time
 
 
@@ -36,15 +38,18 @@ def check_dataset(dataset: RawDataset, *, processes: int, on_case: Callable[[], 
     problems = [*check_declaration(dataset.json), *_check_layout(dataset)]
     if dataset.json.file_ending in IMAGE_ENDINGS:
         dimensions: dict[int, list[str]] = {}
+        spacings: dict[str, tuple[float, float, float]] = {}
         foreground = False
         for findings in _run(_tasks(dataset), processes):
             problems += findings.problems
             foreground |= findings.foreground
             if findings.dimensions is not None:
                 dimensions.setdefault(findings.dimensions, []).append(findings.image)
+            if findings.spacing is not None:
+                spacings[findings.image] = findings.spacing
             if on_case is not None:
                 on_case()
-        problems += _check_dimensions(dimensions)
+        problems += [*_check_dimensions(dimensions), *_check_spacings(spacings)]
         if not foreground and not any(problem.fatal for problem in problems):
             what = "no training case has any foreground: there is nothing to learn"
             problems.append(Problem("labelsTr", what, "look whether these are the right label maps"))
@@ -128,3 +133,12 @@ def _check_dimensions(images: dict[int, list[str]]) -> Iterator[Problem]:
     more = f" and {len(images[rare]) - 1} more" if len(images[rare]) > 1 else ""
     what = f"this is {rare}D as {len(images[rare])} of {total} images are, others are {common}D"
     yield Problem(images[rare][0] + more, what, "a dataset is either 2D or 3D; store all images alike")
+
+
+def _check_spacings(spacings: dict[str, tuple[float, float, float]]) -> Iterator[Problem]:
+    """Voxel sizes far from those of the other images: on the common grid such a case would be tiny or enormous."""
+    usual = [sorted(axis)[(len(axis) - 1) // 2] for axis in zip(*spacings.values(), strict=True)]  # medians
+    for image, spacing in spacings.items():
+        if any(max(own / other, other / own) > FAR_APART for own, other in zip(spacing, usual, strict=True)):
+            what = f"its voxel size is {show_spacing(spacing)} mm (z, y, x), that of most images is about {show_spacing(usual)}"
+            yield Problem(image, what, "see whether it is given in mm", fatal=False)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autodiffseg.errors import UserError
-from autodiffseg.geometry import SPACING_TOLERANCE, Geometry
+from autodiffseg.geometry import SPACING_TOLERANCE, Geometry, show_spacing
 from autodiffseg.images import read_image
 from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.problems import Problem
@@ -52,6 +52,8 @@ class CaseFindings:
     """The first image file, relative to the dataset; "" when none could be read."""
     dimensions: int | None = None
     """2 or 3; None when no image could be read."""
+    spacing: tuple[float, float, float] | None = None
+    """Of that file, mm (z, y, x)."""
     foreground: bool = False
     """Whether the reference label map holds a class beside background and ignore."""
 
@@ -101,7 +103,8 @@ def check_case(task: CaseTask) -> CaseFindings:
             foreground |= path == task.labels[0] and bool(values - {0, task.ignore})
     if reference is None:
         return CaseFindings(tuple(problems), foreground=foreground)
-    return CaseFindings(tuple(problems), reference[0], reference[1].dimensions, foreground)
+    name, grid = reference
+    return CaseFindings(tuple(problems), name, grid.dimensions, grid.spacing, foreground)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -130,8 +133,9 @@ def _read(path: Path, name: str, problems: list[Problem]) -> _Content | None:
 def _check_spacing(name: str, path: Path, geometry: Geometry) -> Iterator[Problem]:
     spacing = written_spacing(path) or geometry.spacing[::-1]
     if not all(np.isfinite(step) and step > 0 for step in spacing):
-        shown = ", ".join(f"{step:.4g}" for step in spacing)
-        yield Problem(name, f"the voxel size is ({shown}) mm (x, y, z)", "write the true one into the file")
+        yield Problem(
+            name, f"the voxel size is {show_spacing(spacing)} mm (x, y, z)", "write the true one into the file"
+        )
     elif lacks_spacing(path):
         what = "the file does not say how large its voxels are; 1 mm is taken"
         yield Problem(name, what, "write the true size into the file", fatal=False)
@@ -157,7 +161,7 @@ def _check_match(name: str, geometry: Geometry, other: str, wanted: Geometry) ->
     elif not np.allclose(geometry.spacing, wanted.spacing, rtol=SPACING_TOLERANCE, atol=0):
         yield Problem(
             name,
-            f"its spacing is {_rounded(geometry.spacing)}, that of {other} is {_rounded(wanted.spacing)} mm (z, y, x)",
+            f"its spacing is {show_spacing(geometry.spacing)}, that of {other} is {show_spacing(wanted.spacing)} mm (z, y, x)",
             "put both on one grid",
         )
     elif not (
@@ -229,7 +233,3 @@ def _values(label: npt.NDArray[Any]) -> set[int]:
         else:
             found.update(int(value) for value in np.unique(plane))
     return found
-
-
-def _rounded(spacing: tuple[float, float, float]) -> str:
-    return "(" + ", ".join(f"{step:.4g}" for step in spacing) + ")"

@@ -42,7 +42,8 @@ def plan_folds(dataset: RawDataset, workspace: Workspace) -> tuple[list[Fold], s
     source = here if here.is_file() else raw
     if not source.is_file():
         groups = [dataset.group(case) for case in dataset.cases]
-        return make_folds(dataset.cases, groups), ""
+        folds = make_folds(dataset.cases, groups)
+        return folds, _overlap(folds)
     folds = load_folds(source)
     named = {case for fold in folds for case in (*fold.train, *fold.val)}
     strangers = sorted(named - set(dataset.cases))
@@ -58,7 +59,19 @@ def plan_folds(dataset: RawDataset, workspace: Workspace) -> tuple[list[Fold], s
         note = (
             f"{source}: {len(missing)} cases are in no fold (first: {missing[0]}); remove the file to have new folds."
         )
-    return folds, note
+    return folds, note or _overlap(folds)
+
+
+def _overlap(folds: list[Fold]) -> str:
+    """A line on cases that a fold both trains and validates on; "" when there are none."""
+    shared = [sorted(set(fold.train) & set(fold.val)) for fold in folds]
+    for number, cases in enumerate(shared):
+        if cases:
+            return (
+                f"Fold {number} both trains and validates on {len(cases)} cases (first: {cases[0]}): its validation "
+                "does not tell how the model does on other cases. More cases, or groups, would."
+            )
+    return ""
 
 
 def keep_folds(folds: list[Fold], path: Path) -> None:

@@ -154,6 +154,20 @@ def use(raw: Path, workspace: Path, configuration: str, folder: Path) -> None:
             assert set(np.unique(predicted)) <= {0, 1}
 
 
+def test_a_single_case_is_said_to_be_no_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan(make(tmp_path, [case(SOUND)]), tmp_path / "w") == 0
+    assert "Fold 0 both trains and validates on 1 cases (first: c0)" in capsys.readouterr().out
+
+
+def test_a_voxel_size_in_another_unit_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = make(tmp_path, four(SOUND), spacing=(1, 1, 2))
+    for path in (raw / "imagesTr" / "c2_0000.nii.gz", raw / "labelsTr" / "c2.nii.gz"):
+        write(path, case(SOUND).label, (0.001, 0.001, 0.002))
+    assert plan(raw, tmp_path / "w") == 0
+    told = "imagesTr/c2_0000.nii.gz: its voxel size is (0.002, 0.001, 0.001) mm (z, y, x), that of most images is about"
+    assert f"Note: {told} (2, 1, 1); see whether it is given in mm" in capsys.readouterr().out
+
+
 def edit_header(path: Path, value: float) -> None:
     data = bytearray(gzip.decompress(path.read_bytes()))
     struct.pack_into("<f", data, 80, value)  # pixdim[1]
