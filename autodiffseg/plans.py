@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -22,6 +23,11 @@ SCHEMA_VERSION: Final = 1
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Scheme = Literal["ct", "zscore", "rescale", "rgb", "none"]
+
+
+def is_name(text: str) -> bool:
+    """Whether a plan or a configuration can be called so: it names folders, in which two underscores part the names."""
+    return re.fullmatch(r"\w[\w.-]*", text) is not None and "__" not in text
 
 
 class NetworkPlan(Record):
@@ -185,6 +191,13 @@ class Plan(Record):
         if isinstance(content, dict) and isinstance(content.get("configurations"), dict):
             return {**content, "configurations": inherited(content["configurations"])}
         return content
+
+    @model_validator(mode="after")
+    def _names_can_name_folders(self) -> Self:
+        for name in self.configurations:
+            if not is_name(name):
+                raise ValueError(f"configuration {name!r:.80}: a name has letters, digits, '-', '.' and single '_'")
+        return self
 
     @model_validator(mode="after")
     def _transpose_is_an_order(self) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -121,8 +120,9 @@ def command(
 
 
 def _checked_name(name: str) -> str:
-    # Two underscores part the names in a run's folder.
-    if not re.fullmatch(r"\w[\w.-]*", name) or "__" in name:
+    from autodiffseg.plans import is_name
+
+    if not is_name(name):
         raise UserError(f"--name '{name}' cannot name a plan; use letters, digits, '-' and single '_'.")
     return name
 

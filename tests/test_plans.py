@@ -106,6 +106,14 @@ def test_a_plan_whose_parts_contradict_each_other_is_refused(key: str, value: An
         parsed(content() | {key: value})
 
 
+@pytest.mark.parametrize("name", ["../outside", "a/b", "a__b", "", ".hidden", "a\n"])
+def test_a_configuration_whose_name_cannot_name_a_folder_is_refused(name: str) -> None:
+    plan = content()
+    plan["configurations"][name] = {"inherits_from": "3d"}
+    with pytest.raises(UserError, match="a name has letters"):
+        parsed(plan)
+
+
 def test_attention_needs_features_for_its_heads() -> None:
     plan = content()
     plan["configurations"]["3d"]["network"] |= {"transformer_layers": 1, "features": [4, 12]}

@@ -320,6 +320,13 @@ def test_a_file_that_cannot_be_a_plan_is_refused_by_key(changes: dict[str, Any],
         import_plan(theirs() | changes, source="plans.json")
 
 
+def test_a_configuration_cannot_lead_out_of_its_folder() -> None:
+    content = theirs()
+    content["configurations"]["../../outside"] = {"inherits_from": "3d_fullres"}
+    with pytest.raises(UserError, match=r"configuration '../../outside': a name has letters"):
+        import_plan(content, source="plans.json")
+
+
 def test_channels_are_numbered_from_zero() -> None:
     content = theirs()
     statistics = content["foreground_intensity_properties_per_channel"]
