@@ -140,5 +140,6 @@ def _check_spacings(spacings: dict[str, tuple[float, float, float]]) -> Iterator
     usual = [sorted(axis)[(len(axis) - 1) // 2] for axis in zip(*spacings.values(), strict=True)]  # medians
     for image, spacing in spacings.items():
         if any(max(own / other, other / own) > FAR_APART for own, other in zip(spacing, usual, strict=True)):
-            what = f"its voxel size is {show_spacing(spacing)} mm (z, y, x), that of most images is about {show_spacing(usual)}"
+            own_size, usual_size = show_spacing(spacing), show_spacing(usual)
+            what = f"its voxel size is {own_size} mm (z, y, x), that of most images is about {usual_size}"
             yield Problem(image, what, "see whether it is given in mm", fatal=False)

@@ -159,11 +159,8 @@ def _check_match(name: str, geometry: Geometry, other: str, wanted: Geometry) ->
             name, f"its shape is {geometry.shape}, that of {other} is {wanted.shape} (z, y, x)", "put both on one grid"
         )
     elif not np.allclose(geometry.spacing, wanted.spacing, rtol=SPACING_TOLERANCE, atol=0):
-        yield Problem(
-            name,
-            f"its spacing is {show_spacing(geometry.spacing)}, that of {other} is {show_spacing(wanted.spacing)} mm (z, y, x)",
-            "put both on one grid",
-        )
+        own, its = show_spacing(geometry.spacing), show_spacing(wanted.spacing)
+        yield Problem(name, f"its spacing is {own}, that of {other} is {its} mm (z, y, x)", "put both on one grid")
     elif not (
         np.allclose(geometry.origin, wanted.origin, rtol=0, atol=PLACE_TOLERANCE)
         and np.allclose(geometry.direction, wanted.direction, rtol=0, atol=PLACE_TOLERANCE)
