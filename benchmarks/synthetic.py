@@ -10,6 +10,7 @@ import torch
 from autodiffseg import registry
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.dataset import DatasetJson
+from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.runs import RunRecord
 
@@ -43,7 +44,7 @@ def make_plan(*, size: int, stages: int, features: int) -> Plan:
         dataset="Dataset000_Synthetic",
         fingerprint_hash="",
         transpose=(0, 1, 2),
-        intensities=(),
+        intensities=(IntensityStatistics(**dict.fromkeys(IntensityStatistics.model_fields, 0.0)),),
         configurations={CONFIGURATION: configuration},
         iterations=1,
     )

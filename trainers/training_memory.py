@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def training_memory(
     precision: Precision = "fp16",
     place: Place = "cuda",
     block: int = CUDA_BLOCK,
+    processes: int = 1,
 ) -> TrainingMemory:
     """Count the tensors of two update steps of a trainer, made by the training loop itself.
 
@@ -57,6 +59,7 @@ def training_memory(
         precision: number type of the network.
         place: whose rules of autocast hold, and whose memory layout.
         block: bytes to whose multiples every tensor is rounded up.
+        processes: that train together, each on a GPU of its own; more than one need buckets for their gradients.
 
     Raises:
         UserError: when the trainer cannot be run without data; the message says why.
@@ -66,12 +69,16 @@ def training_memory(
         try:
             with meta:
                 trainer = cls(plan, configuration, dataset, options, device=meta, precision=precision)
-            return trace(trainer, meta_batch(trainer), block=block, all_at_once=place == "cuda")
+            found = trace(trainer, meta_batch(trainer), block=block, all_at_once=place == "cuda")
         except UserError:
             raise
         except Exception as error:  # whatever a trainer of someone else does with numbers that are not there
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(f"The memory of {cls.__name__} cannot be traced without data: {reason:.200}") from error
+    if processes == 1:
+        return found
+    buckets = sum(parameter.nbytes for parameter in trainer.network.parameters() if parameter.requires_grad)
+    return replace(found, peak=found.peak + buckets, buckets=buckets)
 
 
 def meta_batch(trainer: Trainer) -> Batch:
@@ -88,12 +95,12 @@ def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | Non
     `all_at_once` has the optimiser work on all weights together, which needs another number per weight for a moment.
     It does so by itself on CUDA, and has to be told on the meta device.
     """
-    loop = bare_loop(trainer)
-    for group in loop.optimiser.param_groups:
-        group["foreach"] = all_at_once
     tracker = LiveTensors(block=block)
     between: list[int] = []
     with tracker, _watched(trainer, tracker, between):
+        loop = bare_loop(trainer)  # what it makes for itself counts
+        for group in loop.optimiser.param_groups:
+            group["foreach"] = all_at_once
         tracker.label((batch.image, batch.label), "activations")
         for _ in range(STEPS):
             loop.step(batch)

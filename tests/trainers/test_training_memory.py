@@ -202,3 +202,22 @@ def test_a_trainer_that_looks_at_values_cannot_be_traced_and_is_told_so() -> Non
     with pytest.raises(UserError, match="Curious cannot be traced") as refused:
         training_memory(Curious, make_plan((16, 16), (8, 16)), "patches", dataset(), supervised.Options())
     assert "\n" not in str(refused.value)
+
+
+def test_training_on_several_gpus_needs_buckets_of_the_gradients() -> None:
+    plan = make_plan((16, 16), (8, 16))
+    alone, together = traced("supervised", plan, block=1), traced("supervised", plan, block=1, processes=2)
+    assert together.buckets == together.peak - alone.peak == alone.parameters
+
+
+def test_a_cascade_is_traced_with_the_channels_of_its_previous_stage() -> None:
+    single = make_plan((16, 16, 16), (8, 16))
+    full = single.configuration("patches")
+    cascade = full.model_copy(update={"previous_stage": "patches"})
+    plan = single.model_copy(update={"configurations": {"low": full, "patches": cascade}})
+    more = (
+        traced("supervised", plan, precision="fp32", block=1).peak
+        - traced("supervised", single, precision="fp32", block=1).peak
+    )
+    batch_and_weights = 2 * 2 * 16**3 * 4 + 2 * 8 * 27 * 4 * 3  # two classes: image channels; weights and their moments
+    assert more == pytest.approx(batch_and_weights, rel=0.1)
