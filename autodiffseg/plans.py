@@ -177,6 +177,10 @@ class Plan(Record):
     """Name (`2d`, `3d_fullres`, your own) -> configuration."""
     diffusion: DiffusionPlan = DiffusionPlan()
     """Noise schedule and sampler of the diffusion trainers."""
+    gpu_memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """GB of the GPU that patch and batch were planned for; None for a CPU and for plans made elsewhere."""
+    planned_for: tuple[str, ...] = ()
+    """Trainers that were held to fit that GPU; empty when none was asked about."""
     iterations: Count
     """Network updates of a full training."""
 

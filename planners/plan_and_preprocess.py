@@ -62,7 +62,22 @@ def command(
             "nnU-Net's nnUNetPlans.json too.",
         ),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show why the plan is as it is, rule by rule.")] = False,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option("--gpu-memory", metavar="GB", min=1, help="Plan for a GPU of this size. Default: the preset's."),
+    ] = None,
+    trainers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="TRAINER",
+            help="A trainer that must fit; may be repeated. Default: supervised, diffusion, recycling.",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show why the plan is as it is, rule by rule, and what each trainer takes."),
+    ] = False,
     num_processes: ProcessesOption = None,
     workspace: WorkspaceOption = None,
     overwrite: Annotated[
@@ -83,30 +98,43 @@ def command(
 
       autodiffseg plan-and-preprocess 110 --target-size 128 128 --name small --explain
 
+      autodiffseg plan-and-preprocess 4 --preset residual-l --gpu-memory 16 --name residual-16
+
       autodiffseg plan-and-preprocess 4 --plan-from nnUNet_preprocessed/Dataset004_Hippocampus/nnUNetPlans.json
     """
     from autodiffseg.preprocessing.parallel import default_processes
     from autodiffseg.workspace import Workspace
 
+    from .fitted_plan import Fit
     from .plan_source import find_source, name_for
     from .preparation import PlanRequest, prepare
     from .presets import find_preset
     from .reporter import Reporter
+    from .trainer_memory import TRAINERS, require_trainers
 
     place = Workspace(workspace)
     raw = place.raw_dataset(dataset)
     source = None if plan_from is None else find_source(plan_from, place)
+    chosen = find_preset(preset)
+    if gpu_memory is not None:
+        chosen = chosen.scaled_to(gpu_memory)
+    if trainers and (chosen.card_gb is None or source is not None):
+        raise UserError("--for says who must fit on a GPU: leave it out with --preset cpu and with --plan-from.")
+    require_trainers(trainers or ())
     request = PlanRequest(
         name=_checked_name(name or (preset if source is None else name_for(source.plan, raw.name))),
-        preset=find_preset(preset),
+        preset=chosen,
         configurations=configurations or (),
         spacing=_positive("--overwrite-target-spacing", spacing),
         target_size=_positive("--target-size", target_size),
         source=source,
+        fit=Fit(tuple(dict.fromkeys(trainers or TRAINERS)), count_all=gpu_memory is not None, table=explain),
         overwrite=overwrite,
     )
-    if source is not None and (preset != "default" or request.spacing or request.target_size):
-        raise UserError("--plan-from takes a plan as it is; leave out --preset, --target-size and the target spacing.")
+    if source is not None and (preset != "default" or request.spacing or request.target_size or gpu_memory):
+        raise UserError(
+            "--plan-from takes a plan as it is; leave out --preset, --gpu-memory, --target-size and the target spacing."
+        )
     if request.spacing and request.target_size:
         raise UserError("--target-size and --overwrite-target-spacing exclude each other; give one of them.")
     prepared = prepare(raw, place, request, processes=num_processes or default_processes(), reporter=Reporter(console))
@@ -143,4 +171,12 @@ def _report(dataset: str, prepared: Prepared) -> None:
         console.print(f"  {name}: {summarise(configuration)}{done}", soft_wrap=True)
     best = "3d_fullres" if "3d_fullres" in prepared.configurations else prepared.configurations[-1]
     named = "" if plan.name == "default" else f" --plan {plan.name}"
+    if plan.gpu_memory_gb is not None:
+        from autodiffseg.memory.visible_gpu import visible_gpu
+
+        if visible_gpu() is None:
+            console.print(
+                f"This machine has no GPU; to train here: autodiffseg plan-and-preprocess {dataset} --preset cpu",
+                soft_wrap=True,
+            )
     console.print(f"Next: autodiffseg train {dataset} {best} 0{named}", soft_wrap=True)

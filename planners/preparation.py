@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autodiffseg import registry
@@ -20,6 +20,7 @@ from .dataset_copies import copy_dataset, keep_folds, plan_folds
 from .existing_plan import choose_plan
 from .explain import explain_plan
 from .explain_transfer import explain_transfer
+from .fitted_plan import Fit, fitted_plan, table_of
 from .plan_source import Source
 from .planner import Planned, make_plan
 from .presets import Preset
@@ -42,6 +43,8 @@ class PlanRequest:
     """Pixels (y, x) of every image, instead of a spacing."""
     source: Source | None = None
     """A plan that was made elsewhere, to be taken over instead of planning."""
+    fit: Fit = field(default_factory=Fit)
+    """Whom the plan must fit, and how that is told."""
     overwrite: bool = False
     """Replace a plan of that name even if it was edited."""
 
@@ -85,8 +88,8 @@ def prepare(
         fingerprint, before = known.earlier, None
     else:
         fingerprint, before = new_fingerprint(raw, workspace, processes=processes, reporter=reporter), known.earlier
-    planned = _plan(raw, fingerprint, request)
-    earlier = _plan(raw, before, request).plan if before is not None else None
+    planned, memory = _plan(raw, fingerprint, request)
+    earlier = _plan(raw, before, request)[0].plan if before is not None else None
     choice = choose_plan(path, planned.plan, before=earlier, overwrite=request.overwrite)
     reporter.tell(choice.note)
     if isinstance(planned, Transferred):
@@ -99,7 +102,7 @@ def prepare(
     fingerprint.save(workspace.fingerprint_path(raw.name))
     keep_folds(folds, workspace.splits_path(raw.name))
     copy_dataset(raw, workspace)
-    text = _explain(planned, raw, fingerprint, request)
+    text = "\n".join((_explain(planned, raw, fingerprint, request), *memory))
     if choice.text is not None:
         write_text(path.with_name(f"{request.name}_explained.md"), text)
         write_text(path, choice.text)
@@ -107,19 +110,27 @@ def prepare(
     return Prepared(choice.plan, path, text, choice.is_planned, wanted)
 
 
-def _plan(raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> Planned | Transferred:
+def _plan(
+    raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest
+) -> tuple[Planned | Transferred, tuple[str, ...]]:
+    """The plan, and what its explanation says of memory."""
     channels = raw.json.channels
     if request.source is not None:
-        return transfer_plan(request.source, fingerprint, channels=channels, spec=raw.spec, name=request.name)
-    return make_plan(
-        fingerprint,
-        channels=channels,
-        spec=raw.spec,
-        preset=request.preset,
-        name=request.name,
-        spacing=request.spacing,
-        target_size=request.target_size,
-    )
+        taken = transfer_plan(request.source, fingerprint, channels=channels, spec=raw.spec, name=request.name)
+        return taken, table_of(taken.plan, request.fit, raw.json)
+
+    def make(preset: Preset) -> Planned:
+        return make_plan(
+            fingerprint,
+            channels=channels,
+            spec=raw.spec,
+            preset=preset,
+            name=request.name,
+            spacing=request.spacing,
+            target_size=request.target_size,
+        )
+
+    return fitted_plan(make, request.preset, request.fit, raw.json)
 
 
 def _explain(planned: Planned | Transferred, raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> str:

@@ -102,3 +102,41 @@ def test_colour_and_grey_images_are_planned_alike_but_for_their_channels(photos:
     colour = planned(photos, tmp_path / "colour").configuration("2d")
     assert [scheme.scheme for scheme in colour.normalisation] == ["rgb"] * 3
     assert colour.model_copy(update={"normalisation": grey.normalisation}) == grey
+
+
+def refused(capsys: pytest.CaptureFixture[str], raw: Path, workspace: Path, *options: str) -> str:
+    """The line with which a command is refused before anything is written."""
+    assert run(["plan-and-preprocess", str(raw), *options, "--workspace", str(workspace)]) == 2
+    assert not (workspace / "preprocessed" / raw.name / "plans").exists()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_a_card_of_any_size_can_be_planned_for(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    options = ["--gpu-memory", "4", "--for", "supervised", "--name", "four", "--num-processes", "1", "--explain"]
+    assert run(["plan-and-preprocess", str(phantom_raw), *options, "--workspace", str(tmp_path)]) == 0
+    plan = Workspace(tmp_path).plan(phantom_raw.name, "four")
+    assert (plan.gpu_memory_gb, plan.planned_for) == (4, ("supervised",))
+    told = capsys.readouterr().out
+    assert "GPU memory per trainer" in told
+    assert "This machine has no GPU; to train here: autodiffseg plan-and-preprocess" in told
+    assert "4 GB" in (tmp_path / "preprocessed" / phantom_raw.name / "plans" / "four_explained.md").read_text()
+
+
+def test_a_card_that_holds_nothing_is_refused(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "do not hold a training of" in refused(capsys, phantom_raw, tmp_path, "--gpu-memory", "1.5")
+
+
+def test_memory_options_go_with_gpu_presets_alone(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cpu = ("--preset", "cpu")
+    assert "made for a CPU" in refused(capsys, phantom_raw, tmp_path, *cpu, "--gpu-memory", "8")
+    assert "leave it out with --preset cpu" in refused(capsys, phantom_raw, tmp_path, *cpu, "--for", "diffusion")
+    assert "Did you mean 'diffusion'" in refused(capsys, phantom_raw, tmp_path, "--for", "difusion")
