@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,9 @@ class Choice(NamedTuple):
     """A line for the user; "" when there is nothing to tell."""
 
 
-def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bool) -> Choice:
+def choose_plan(
+    path: Path, planned: Plan, *, before: Plan | None, overwrite: bool, asked: Sequence[str] = ()
+) -> Choice:
     """Keep the plan file or replace it.
 
     Configurations that planning does not make are their owner's: they are carried over into a new plan as they are
@@ -37,10 +40,11 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
         before: what the planner makes of the last fingerprint, when the raw data have changed since; a plan file that
             equals it was never edited and is replaced.
         overwrite: the user wants the plan of now.
+        asked: options that shape the plan and were given; keeping another plan would pass over them.
 
     Raises:
-        UserError: when the plan file was made for other raw data and may be edited, or when a configuration in it does
-            not fit the new plan.
+        UserError: when the plan file was made for other raw data and may be edited, when it is not what was asked for,
+            or when a configuration in it does not fit the new plan.
     """
     if not path.is_file():
         return Choice(planned, True, planned.model_dump_json(indent=2) + "\n", "")
@@ -59,6 +63,11 @@ def choose_plan(path: Path, planned: Plan, *, before: Plan | None, overwrite: bo
         raise UserError(
             f"{path} was made for other raw data than there are now and may be edited; --overwrite plans anew, "
             f"--name gives the new plan a name of its own, --plan-from {path} takes it over as it is."
+        )
+    if asked:
+        raise UserError(
+            f"{path} is there already and differs from what {' and '.join(asked)} would give; --name gives the new "
+            "plan a name of its own, --overwrite replaces the one that is there."
         )
     return Choice(
         existing,

@@ -14,6 +14,9 @@ from autodiffseg.errors import UserError
 if TYPE_CHECKING:
     from .preparation import Prepared
 
+FINEST_MM = 1e-4  # finer than any microscope of tissue
+SMALLEST_IMAGE = 8  # pixels: fewer cannot be halved and still be worth a convolution
+
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
 
 # No markup: names of files, channels and keys may have brackets.
@@ -121,15 +124,23 @@ def command(
     if trainers and (chosen.card_gb is None or source is not None):
         raise UserError("--for says who must fit on a GPU: leave it out with --preset cpu and with --plan-from.")
     require_trainers(trainers or ())
+    shaping = {
+        "--overwrite-target-spacing": spacing,
+        "--target-size": target_size,
+        "--plan-from": plan_from,
+        "--gpu-memory": gpu_memory,
+        "--for": trainers,
+    }
     request = PlanRequest(
         name=_checked_name(name or (preset if source is None else name_for(source.plan, raw.name))),
         preset=chosen,
         configurations=configurations or (),
-        spacing=_positive("--overwrite-target-spacing", spacing),
-        target_size=_positive("--target-size", target_size),
+        spacing=_at_least("--overwrite-target-spacing", spacing, FINEST_MM),
+        target_size=_at_least("--target-size", target_size, SMALLEST_IMAGE),
         source=source,
         fit=Fit(tuple(dict.fromkeys(trainers or TRAINERS)), count_all=gpu_memory is not None, table=explain),
         overwrite=overwrite,
+        asked=[option for option, value in shaping.items() if value],
     )
     if source is not None and (preset != "default" or request.spacing or request.target_size or gpu_memory):
         raise UserError(
@@ -155,9 +166,9 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _positive(option: str, values: Numbers | None) -> Numbers | None:
-    if values is not None and not all(math.isfinite(value) and value > 0 for value in values):
-        raise UserError(f"{option} {' '.join(map(str, values))}: the numbers must be above 0.")
+def _at_least(option: str, values: Numbers | None, least: float) -> Numbers | None:
+    if values is not None and not all(math.isfinite(value) and value >= least for value in values):
+        raise UserError(f"{option} {' '.join(map(str, values))}: numbers from {least:g} on are possible.")
     return values
 
 

@@ -47,6 +47,8 @@ class PlanRequest:
     """Whom the plan must fit, and how that is told."""
     overwrite: bool = False
     """Replace a plan of that name even if it was edited."""
+    asked: Sequence[str] = ()
+    """Options that shape the plan and were given."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def prepare(
         fingerprint, before = new_fingerprint(raw, workspace, processes=processes, reporter=reporter), known.earlier
     planned, memory = _plan(raw, fingerprint, request)
     earlier = _plan(raw, before, request)[0].plan if before is not None else None
-    choice = choose_plan(path, planned.plan, before=earlier, overwrite=request.overwrite)
+    choice = choose_plan(path, planned.plan, before=earlier, overwrite=request.overwrite, asked=request.asked)
     reporter.tell(choice.note)
     if isinstance(planned, Transferred):
         for note in planned.notes:

@@ -259,8 +259,8 @@ def test_folds_with_unknown_cases_are_refused_before_any_work(raw: Path, tmp_pat
         ({"configurations": ["3d"]}, "Unknown configuration '3d'. .*2d, 3d_cascade_fullres, 3d_fullres, 3d_lowres"),
         ({"name": "../escape"}, "cannot name a plan"),
         ({"name": "a__b"}, "cannot name a plan"),
-        ({"spacing": (1.0, 0.0, 1.0)}, "--overwrite-target-spacing 1.0 0.0 1.0: the numbers must be above 0"),
-        ({"target_size": (64, -1)}, "--target-size 64 -1: the numbers must be above 0"),
+        ({"spacing": (1.0, 0.0, 1.0)}, "--overwrite-target-spacing 1.0 0.0 1.0: numbers from 0.0001 on"),
+        ({"target_size": (64, -1)}, "--target-size 64 -1: numbers from 8 on"),
         ({"target_size": (64, 64), "spacing": (1.0, 1.0, 1.0)}, "exclude each other"),
     ],
 )

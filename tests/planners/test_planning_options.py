@@ -140,3 +140,24 @@ def test_memory_options_go_with_gpu_presets_alone(
     assert "made for a CPU" in refused(capsys, phantom_raw, tmp_path, *cpu, "--gpu-memory", "8")
     assert "leave it out with --preset cpu" in refused(capsys, phantom_raw, tmp_path, *cpu, "--for", "diffusion")
     assert "Did you mean 'diffusion'" in refused(capsys, phantom_raw, tmp_path, "--for", "difusion")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--overwrite-target-spacing", "2", "2", "2"], "--overwrite-target-spacing"),
+        (["--preset", "default", "--name", "cpu", "--gpu-memory", "4"], "--gpu-memory"),
+    ],
+)
+def test_what_was_asked_for_is_not_passed_over_for_a_plan_that_is_there(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], named: str
+) -> None:
+    planned(phantom_raw, tmp_path, "-c", "2d")
+    path = Workspace(tmp_path).plan_path(phantom_raw.name, "cpu")
+    before = path.read_bytes()
+    arguments = ["plan-and-preprocess", str(phantom_raw), "--preset", "cpu", "-c", "2d", "--workspace", str(tmp_path)]
+    assert run([*arguments, *options]) == 2
+    assert f"differs from what {named} would give; --name gives" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert run([*arguments, *options, "--overwrite"]) == 0
+    assert run([*arguments, *options]) == 0  # the same again is what is there
