@@ -19,9 +19,10 @@ from plain_unet import PlainUNet
 from synthetic import CONFIGURATION, DATASET, make_batch, make_loop, make_plan, make_trainer
 from torch import Tensor
 
-from autodiffseg import __version__
+from autodiffseg import __version__, registry
 from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.losses.segmentation import segmentation_loss
+from autodiffseg.memory.calibration import predicted_bytes
 from autodiffseg.plans import Plan
 from autodiffseg.sampling import Sampling
 
@@ -51,6 +52,7 @@ def main() -> None:
         for precision in precisions
     ]
     findings["speed"] = measure_speed(large, precisions[0], device, most=2 if quick else 50)
+    findings["memory"] = [compare_memory(large, name, precisions[0], device) for name in TRAINERS]
     findings["prediction"] = predict_case(
         large, precisions[0], device, shape=(16, 24, 16) if quick else (160, 192, 160)
     )
@@ -166,6 +168,45 @@ def speed_of(plan: Plan, name: str, precision: str, device: torch.device, *, mos
     except torch.OutOfMemoryError:
         return row
     return row | {"updates": updates, "updates_per_second": round(updates / seconds, 3), "peak_gb": peak_gb()}
+
+
+def compare_memory(plan: Plan, name: str, precision: str, device: torch.device) -> dict[str, Any]:
+    """What was counted for a trainer without a GPU beside what the GPU says; nulls where it says nothing."""
+    trainer_class = registry.load(registry.TRAINERS, name)
+    counted = trainer_class.training_memory(plan, CONFIGURATION, DATASET, precision=precision).peak
+    row: dict[str, Any] = {
+        "trainer": name,
+        "precision": precision,
+        "counted_gb": round(counted / 1e9, 3),
+        "predicted_gb": round(predicted_bytes(counted) / 1e9, 2),
+        "allocated_gb": None,
+        "counted_of_allocated": None,
+        "reserved_gb": None,
+    }
+    if device.type != "cuda":
+        return row
+    try:
+        allocated, reserved = cuda_peaks(trainer_step(plan, name, precision, device, iterations=10), device)
+    except torch.OutOfMemoryError:
+        return row
+    return row | {
+        "allocated_gb": round(allocated / 1e9, 3),
+        "counted_of_allocated": round(counted / allocated, 3),
+        "reserved_gb": round(reserved / 1e9, 2),
+    }
+
+
+def cuda_peaks(step: Callable[[], object], device: torch.device) -> tuple[int, int]:
+    """Most bytes of tensors during a third step, and most that the allocator had taken by then."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    for _ in range(2):  # kernels are chosen, the optimiser's state is made
+        step()
+    reserved = torch.cuda.max_memory_reserved(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    step()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device), max(reserved, torch.cuda.max_memory_reserved(device))
 
 
 def predict_case(plan: Plan, precision: str, device: torch.device, *, shape: tuple[int, int, int]) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def _make_missing(job: Job, place: Workspace, workers: int) -> None:
 
 def _train(loop: Loop, folder: Path, notes: Sequence[str], place: Workspace, workers: int) -> Path:
     """Train and validate a prepared fold with progress bars; its folder."""
+    from .forecast import Forecast
     from .validate import run_validation
 
     record = loop.record
@@ -153,8 +154,9 @@ def _train(loop: Loop, folder: Path, notes: Sequence[str], place: Workspace, wor
         f"{record.iterations} updates, {record.parameters / 1e6:.2f} M parameters, {record.device} {record.precision}.",
         soft_wrap=True,
     )
-    for note in notes:
-        console.print(note, soft_wrap=True)
+    forecast = Forecast(loop)
+    for note in (*notes, *forecast.lines()):
+        console.print(note, soft_wrap=True, markup=False)
     columns = (
         TextColumn("Training"),
         BarColumn(),
@@ -169,6 +171,7 @@ def _train(loop: Loop, folder: Path, notes: Sequence[str], place: Workspace, wor
         def show(update: int, row: dict[str, float]) -> None:
             news = f"loss {row['loss']:.3f}, {row['updates_per_second']:.1f} updates/s" if row else ""
             progress.update(task, completed=update, news=news)
+            forecast.after_update(update)
 
         record = loop.run(workers=workers, on_update=show)
     console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)

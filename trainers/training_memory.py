@@ -64,21 +64,52 @@ def training_memory(
     Raises:
         UserError: when the trainer cannot be run without data; the message says why.
     """
-    meta = torch.device("meta")
-    with meta_stands_for(place):
-        try:
-            with meta:
-                trainer = cls(plan, configuration, dataset, options, device=meta, precision=precision)
-            found = trace(trainer, meta_batch(trainer), block=block, all_at_once=place == "cuda")
-        except UserError:
-            raise
-        except Exception as error:  # whatever a trainer of someone else does with numbers that are not there
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"The memory of {cls.__name__} cannot be traced without data: {reason:.200}") from error
+    with meta_stands_for(place), _told_in_a_line(cls):
+        trainer = _on_meta(cls, plan, configuration, dataset, options, precision)
+        found = trace(trainer, meta_batch(trainer), block=block, all_at_once=place == "cuda")
     if processes == 1:
         return found
     buckets = sum(parameter.nbytes for parameter in trainer.network.parameters() if parameter.requires_grad)
     return replace(found, peak=found.peak + buckets, buckets=buckets)
+
+
+@contextmanager
+def meta_twin(trainer: Trainer) -> Iterator[Trainer]:
+    """A trainer like `trainer` on the meta device, to run steps with in the block.
+
+    Raises:
+        UserError: when the trainer cannot be run without data.
+    """
+    cls = type(trainer)
+    with _told_in_a_line(cls):
+        yield _on_meta(
+            cls, trainer.plan, trainer.configuration_name, trainer.dataset, trainer.options, trainer.precision
+        )
+
+
+def _on_meta(
+    cls: type[Trainer],
+    plan: Plan,
+    configuration: str,
+    dataset: DatasetJson,
+    options: TrainerOptions,
+    precision: Precision,
+) -> Trainer:
+    meta = torch.device("meta")
+    with meta:
+        return cls(plan, configuration, dataset, options, device=meta, precision=precision)
+
+
+@contextmanager
+def _told_in_a_line(cls: type[Trainer]) -> Iterator[None]:
+    """Whatever a trainer of someone else does with numbers that are not there becomes a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"The memory of {cls.__name__} cannot be traced without data: {reason:.200}") from error
 
 
 def meta_batch(trainer: Trainer) -> Batch:

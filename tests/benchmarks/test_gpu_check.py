@@ -41,6 +41,8 @@ def test_the_check_tries_itself_on_a_cpu_and_prints_one_json_object() -> None:
         "diffusion",
         "recycling",
     ]
+    assert [row["trainer"] for row in findings["memory"]] == ["supervised", "diffusion", "recycling"]
+    assert all(row["counted_gb"] >= 0 and row["allocated_gb"] is None for row in findings["memory"])
     assert {run["trainer"] for run in findings["training"]} == {"supervised", "diffusion", "recycling"}
 
 

@@ -119,6 +119,28 @@ def test_a_residual_encoder_takes_what_the_allocator_gives(precision: Any) -> No
     assert tracked == pytest.approx(allocator_peak("recycling", plan, precision), rel=0.03)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", TRAINERS)
+def test_on_a_gpu_the_allocator_hands_out_what_was_counted(name: str, precision: Any) -> None:
+    """Before any calibration; cuDNN's workspaces are among what is handed out."""
+    plan, cls = make_plan((64, 64, 64), (32, 64, 128, 256), deep_supervision=True), trainer_class(name)
+    device = torch.device("cuda")
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(device)
+    trainer = cls(plan, "patches", dataset(), cls.Options(), device=device, precision=precision)
+    label = torch.randint(3, (2, 64, 64, 64), dtype=torch.int16, device=device)
+    batch = Batch(torch.randn(2, 1, 64, 64, 64, device=device), label, ("", ""))
+    loop = bare_loop(trainer)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False):
+        for update in range(3):
+            if update == 2:  # the optimiser's state is there, and no kernel is searched for any more
+                torch.cuda.reset_peak_memory_stats(device)
+            loop.step(batch)
+    allocated = torch.cuda.max_memory_allocated(device) - before
+    assert traced(name, plan, precision=precision).peak == pytest.approx(allocated, rel=0.05)
+
+
 @pytest.mark.parametrize("name", TRAINERS)
 def test_weights_and_optimiser_take_four_bytes_a_number(name: str) -> None:
     plan = make_plan((16, 16, 16), (8, 16))
