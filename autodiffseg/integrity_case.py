@@ -20,7 +20,7 @@ from autodiffseg.geometry import SPACING_TOLERANCE, Geometry, show_spacing
 from autodiffseg.images import read_image
 from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.problems import Problem
-from autodiffseg.text_headers import lacks_spacing
+from autodiffseg.text_headers import lacks_spacing, require_undamaged
 
 PLACE_TOLERANCE = 1e-3  # mm for the origin, absolute for direction cosines: float noise of the writers
 
@@ -118,6 +118,7 @@ def _read(path: Path, name: str, problems: list[Problem]) -> _Content | None:
     try:
         array, geometry = read_image(path)
         nonfinite = count_nonfinite(path)
+        require_undamaged(path)
     except UserError as error:
         what = str(error).removeprefix(str(path)).strip().rstrip(".")
         problems.append(Problem(name, what, "export it again or take the case out of the dataset"))

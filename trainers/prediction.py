@@ -25,6 +25,7 @@ from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import PreviousStageStore, onto_preprocessed_grid
 from autodiffseg.sampling import Sampling
+from autodiffseg.text_headers import require_undamaged
 
 if TYPE_CHECKING:
     from .previous_stage import PreviousStage
@@ -205,6 +206,7 @@ def _require_sound(files: Sequence[Path], image: npt.NDArray[np.float32]) -> Non
         try:
             spacing = written_spacing(path) or read_geometry(path).spacing[::-1]
             broken = count_nonfinite(path)
+            require_undamaged(path)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{path} is damaged ({error}); copy it again.") from error
         if not all(math.isfinite(step) and step > 0 for step in spacing):

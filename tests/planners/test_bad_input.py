@@ -244,6 +244,7 @@ def test_broken_datasets_are_refused_in_one_line_and_leave_nothing(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["cpu", "default"])
 def test_huge_photographs_are_planned_and_stored_within_bounds(tmp_path: Path, preset: str) -> None:
     label = np.zeros((5000, 5000), np.uint8)
