@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from .base import Trainer
     from .loop import Loop
 
-STEPS = 2
-"""The first makes the optimiser's state; the second has it all from the beginning."""
-
 
 def training_memory(
     cls: type[Trainer],
@@ -45,10 +42,11 @@ def training_memory(
     block: int = CUDA_BLOCK,
     processes: int = 1,
 ) -> TrainingMemory:
-    """Count the tensors of two update steps of a trainer, made by the training loop itself.
+    """Count the tensors of an update step of a trainer, made by the training loop itself, as if it were the second.
 
     So everything that the trainer does is in it: a first pass without gradient, the number of classes, conditioning,
-    deep supervision, the state of the optimiser.
+    deep supervision. The state of the optimiser and the gradients that the first update leaves are there from the
+    beginning.
 
     Args:
         cls: the trainer.
@@ -121,7 +119,10 @@ def meta_batch(trainer: Trainer) -> Batch:
 
 
 def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | None = None) -> TrainingMemory:
-    """Run the loop's own steps on `batch` and count; on any device.
+    """Run the loop's own step on `batch` and count.
+
+    What the first update would leave behind is made by a step of the optimiser alone, on gradients of zero: that takes
+    a fraction of the time of an update. It would change weights that have values.
 
     `all_at_once` has the optimiser work on all weights together, which needs another number per weight for a moment.
     It does so by itself on CUDA, and has to be told on the meta device.
@@ -133,10 +134,13 @@ def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | Non
         for group in loop.optimiser.param_groups:
             group["foreach"] = all_at_once
         tracker.label((batch.image, batch.label), "activations")
-        for _ in range(STEPS):
-            loop.step(batch)
-            loop.update += 1
-            tracker.label(_state(loop.optimiser), "optimiser")
+        for parameter in trainer.network.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+                tracker.label([parameter.grad], "gradients")
+        loop.optimiser.step()
+        tracker.label(_state(loop.optimiser), "optimiser")
+        loop.step(batch)
     found = {part: tracker.peak_parts.get(part, 0) for part in ("parameters", "gradients", "optimiser", "activations")}
     return TrainingMemory(peak=tracker.peak, after_forward=between[-1], **found)
 

@@ -17,7 +17,7 @@ from autodiffseg.memory.estimate import TrainingMemory
 from autodiffseg.memory.live_tensors import LiveTensors
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.trainers.checkpoints import trainer_class
-from autodiffseg.trainers.training_memory import STEPS, bare_loop, training_memory
+from autodiffseg.trainers.training_memory import bare_loop, training_memory
 
 TRAINERS = ("supervised", "diffusion", "recycling")
 
@@ -89,7 +89,7 @@ def allocator_peak(name: str, plan: Plan, precision: Any) -> int:
         image = torch.randn(shape[0], 1, *shape[1:])
         batch = Batch(image, torch.randint(3, shape, dtype=torch.int16), ("",) * shape[0])
         loop = bare_loop(trainer)
-        for _ in range(STEPS):
+        for _ in range(2):
             loop.step(batch)
             loop.update += 1
     events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
