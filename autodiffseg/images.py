@@ -14,6 +14,7 @@ from autodiffseg.atomic import atomic_path
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
 from autodiffseg.nifti import is_whole
+from autodiffseg.small_gzip import read_small_gzip
 
 
 def read_image(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
@@ -124,6 +125,8 @@ def _read_header(path: Path) -> Any:
 
 def _read(path: Path) -> Any:
     _require_whole(path)
+    if (image := read_small_gzip(path)) is not None:
+        return image
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:

@@ -42,9 +42,12 @@ def mask_box(mask: npt.NDArray[np.bool_]) -> Box:
 
     acvl-utils has the same, but importing it costs every worker the seconds that torch needs to load.
     """
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    z, y, x = found[0] if found else (slice(0, length) for length in mask.shape)
-    return ((int(z.start), int(z.stop)), (int(y.start), int(y.stop)), (int(x.start), int(x.stop)))
+    within = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    z, y, x = (
+        (int(places[0]), int(places[-1]) + 1) if places.size else (0, length)
+        for places, length in zip(within, mask.shape, strict=True)
+    )
+    return z, y, x
 
 
 def box_slices(box: Box) -> tuple[slice, slice, slice]:

@@ -47,33 +47,39 @@ def run_in_workers(
     """Do every case in fresh processes.
 
     A process that dies fails the case that it had; it is not replaced, since most likely memory is short, and the
-    others go on. Until the first worker is ready, which takes half a second of imports, this process works as well.
+    others go on. A worker needs half a second for its imports: until the first is ready this process does quick cases,
+    and where all cases are quick it goes on with them and counts as one of the processes.
 
     Args:
         work: a module-level function of a package.
         jobs: case -> argument of `work`.
-        processes: how many workers are started.
-        quick: whether a case may be done in this process while the workers start.
+        processes: how many work.
+        quick: whether a case takes so little time and memory that this process may do it.
         collect: called in this process for every case, in the order in which they end.
     """
     waiting = deque(jobs.items())
+    all_quick = all(quick(case) for case in jobs)
+    # While this process is busy nobody hands out, so a worker has its next case in advance; a long one would only wait.
+    at_a_time = 2 if all_quick else 1
     workers: list[_Worker] = []
     try:
-        workers += [_Worker(work) for _ in range(min(processes, len(jobs)))]
-        while workers and (waiting or any(worker.case for worker in workers)):
-            may_help = bool(waiting) and quick(waiting[0][0]) and not any(worker.ready for worker in workers)
-            heard = wait([worker.connection for worker in workers], timeout=0 if may_help else None)
+        workers += [_Worker(work) for _ in range(min(processes, len(jobs)) - all_quick)]
+        while (workers or all_quick) and (waiting or any(worker.cases for worker in workers)):
+            may_help = all_quick or not any(worker.ready for worker in workers)
+            helps = may_help and bool(waiting) and quick(waiting[0][0])
+            heard = wait([worker.connection for worker in workers], timeout=0 if helps else None)
             if not heard:
                 case, job = waiting.popleft()
                 collect(case, attempt(work, job))
             for worker in [worker for worker in workers if worker.connection in heard]:
                 case, outcome = worker.listen()
-                if not worker.ready:
-                    workers.remove(worker)
-                elif waiting:
-                    worker.give(*waiting.popleft())
                 if case:
                     collect(case, outcome)
+                if not worker.ready:
+                    workers.remove(worker)
+                    waiting.extendleft((case, jobs[case]) for case in worker.cases)
+                while worker.ready and waiting and len(worker.cases) < at_a_time:
+                    worker.give(*waiting.popleft())
     finally:
         for worker in workers:
             worker.dismiss()
@@ -91,20 +97,20 @@ class _Worker:
         self._process = context.Process(target=_serve, args=(work, theirs), daemon=True)
         self._process.start()
         theirs.close()  # else its death would not be heard
-        self.case = ""
-        """What it works on; empty while it starts or waits."""
+        self.cases: deque[str] = deque()
+        """What it was given and has not told of: the first is the one that it works on."""
         self.ready = False
         """Whether it has started and not died."""
 
     def give(self, case: str, job: Any) -> None:
         """Hand out a case."""
-        self.case = case
+        self.cases.append(case)
         with suppress(BrokenPipeError):  # it has just died; listening will tell
             self.connection.send(job)
 
     def listen(self) -> tuple[str, Outcome]:
         """The case that has ended, or "" after the start, and what came of it."""
-        case, self.case = self.case, ""
+        case = self.cases.popleft() if self.cases else ""
         try:
             outcome: Outcome = self.connection.recv()
             self.ready = True
@@ -119,7 +125,7 @@ class _Worker:
     def dismiss(self) -> None:
         """End the process, after the case that it has."""
         self.connection.close()
-        if not self.case:
+        if not self.cases:
             self._process.terminate()
         self._process.join()
 

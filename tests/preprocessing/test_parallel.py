@@ -84,6 +84,14 @@ def test_with_nothing_but_quick_cases_no_worker_is_waited_for() -> None:
     }
 
 
+def test_where_all_cases_are_quick_this_process_is_one_of_those_that_work() -> None:
+    jobs = {f"case {index}": "(__import__('time').sleep(0.05), __import__('os').getpid())[1]" for index in range(40)}
+    found = for_each_case(eval, jobs, processes=2, quick=lambda _: True)
+    assert list(found) == list(jobs)
+    assert os.getpid() in found.values()
+    assert len(set(found.values())) == 2
+
+
 def test_lack_of_memory_is_told_with_its_case() -> None:
     with pytest.raises(UserError, match=r"^case a: out of memory .*; use fewer --num-processes"):
         for_each_case(np.zeros, {"a": 2**58}, processes=1)
