@@ -26,9 +26,9 @@ def explain_fit(limit: int, memory: TrainerMemory, notes: Sequence[str], *, coun
     if not counted:
         yield "- By a bound on their tensors they surely do."
     elif not notes:
-        yield f"- The costliest, `{memory.costliest}`, was counted: everything fits as the rules above planned it."
+        yield f"- The costliest, `{memory.costliest}`, was counted: everything fits as the budget above planned it."
     else:
-        yield f"- The costliest, `{memory.costliest}`, was counted and did not fit as the rules above had planned:"
+        yield f"- The costliest, `{memory.costliest}`, was counted and did not fit as the budget alone had planned:"
         yield from (f"  {note}." for note in notes)
     yield from _untraceable(memory)
     yield ""

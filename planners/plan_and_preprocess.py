@@ -182,7 +182,7 @@ def _report(dataset: str, prepared: Prepared) -> None:
         console.print(f"  {name}: {summarise(configuration)}{done}", soft_wrap=True)
     best = "3d_fullres" if "3d_fullres" in prepared.configurations else prepared.configurations[-1]
     named = "" if plan.name == "default" else f" --plan {plan.name}"
-    if plan.gpu_memory_gb is not None:
+    if plan.preset != "cpu":
         from autodiffseg.memory.visible_gpu import visible_gpu
 
         if visible_gpu() is None:

@@ -82,6 +82,8 @@ def transfer_plan(
             "fingerprint_hash": fingerprint.raw_hash,
             "configurations": configurations,
             "diffusion": diffusion,
+            "gpu_memory_gb": None,  # nobody has asked whether it fits with these labels
+            "planned_for": (),
         }
     )
     return Transferred(plan, made.origin, tuple(notes))

@@ -86,7 +86,10 @@ def memory_line(name: str, trainer: Trainer, memory: TrainingMemory, gpu: Visibl
 
 def time_line(loop: Loop, seconds: float) -> str:
     """How long a plan for a GPU will train on this CPU, and the cure."""
-    told = f"{seconds / 3600:,.0f} hours" if seconds >= 5400 else f"{max(1, round(seconds / 60))} minutes"
+    if seconds >= 5400:
+        told = f"{seconds / 3600:,.0f} hours"
+    else:
+        told = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1.0, seconds):.0f} seconds"
     return (
         f"Plan '{loop.trainer.plan.name}' is for a GPU: on this CPU its {loop.record.iterations:,} updates take about "
         f"{told}. For a CPU: autodiffseg plan-and-preprocess {loop.trainer.plan.dataset} --preset cpu, "

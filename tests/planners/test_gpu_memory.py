@@ -175,7 +175,7 @@ def test_default_plans_for_ordinary_datasets_are_kept(case: Any) -> None:
     assert sizes(fitted.planned.plan) == sizes(make(DEFAULT).plan)
     assert fitted.planned.plan.planned_for == TRAINERS
     assert fitted.planned.plan.gpu_memory_gb == 8
-    assert "everything fits as the rules above planned it" in "\n".join(fitted.explanation)
+    assert "everything fits as the budget above planned it" in "\n".join(fitted.explanation)
 
 
 @pytest.mark.slow

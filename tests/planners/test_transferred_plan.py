@@ -182,3 +182,9 @@ def test_a_source_that_is_not_there_is_refused(tmp_path: Path, text: str, words:
 def test_a_plan_is_called_by_where_it_comes_from() -> None:
     assert name_for(planned(), "Dataset001_Source") == "cpu"
     assert name_for(planned(), "Dataset002_Target") == "cpu-from-Source"
+
+
+def test_whom_a_plan_fits_is_not_said_of_other_labels() -> None:
+    source = planned().model_copy(update={"gpu_memory_gb": 8.0, "planned_for": ("recycling",)})
+    plan = moved(source, fingerprint("Dataset002_Target")).plan
+    assert (plan.gpu_memory_gb, plan.planned_for) == (None, ())

@@ -16,7 +16,7 @@ from autodiffseg.memory.estimate import GB
 from autodiffseg.memory.visible_gpu import VisibleGpu
 from autodiffseg.trainers import forecast as module
 from autodiffseg.trainers.expected_time import expected_seconds, update_operations
-from autodiffseg.trainers.forecast import SETTLED, Forecast, memory_line, memory_of
+from autodiffseg.trainers.forecast import SETTLED, Forecast, memory_line, memory_of, time_line
 from autodiffseg.trainers.training_memory import bare_loop
 
 Make = Callable[..., Any]
@@ -34,7 +34,7 @@ def loop_of(trainer: Any, *, preset: str = "default") -> Any:
 
 def test_a_gpu_plan_on_a_cpu_is_told_its_hours_and_the_cure(make_trainer: Make) -> None:
     (line,) = Forecast(loop_of(make_trainer("recycling"))).lines()
-    assert line.startswith("Plan 'tiny' is for a GPU: on this CPU its 1,000 updates take about")
+    assert line.startswith("Plan 'tiny' is for a GPU: on this CPU its 1,000 updates take about ")
     assert "--preset cpu, then train with --plan cpu" in line
     assert "\n" not in line
 
@@ -108,3 +108,10 @@ def test_the_time_told_is_about_the_time_taken(make_trainer: Make) -> None:
         loop.step(batch)
     taken = time.perf_counter() - began
     assert taken / 3 < expected_seconds(trainer, 3) < taken * 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.2, "1 seconds"), (89, "89 seconds"), (600, "10 minutes"), (7.2e6, "2,000 hours")]
+)
+def test_times_are_told_in_a_unit_that_one_can_picture(make_trainer: Make, seconds: float, told: str) -> None:
+    assert f"updates take about {told}. For a CPU" in time_line(loop_of(make_trainer("supervised")), seconds)
