@@ -39,6 +39,7 @@ def check_raw(raw: RawDataset, *, processes: int, reporter: Reporter) -> None:
     """
     from autodiffseg.integrity import check_dataset, require_sound
 
+    processes = _fitting(raw, processes, reporter)
     with reporter.progress("Integrity", len(raw.cases)) as advance:
         problems = check_dataset(raw, processes=processes, on_case=advance)
     require_sound(problems, raw.folder)
@@ -56,8 +57,20 @@ def new_fingerprint(raw: RawDataset, workspace: Workspace, *, processes: int, re
     from .raw_hash import hash_raw
 
     raw_hash = hash_raw(raw, _cache(raw, workspace), threads=processes)
+    processes = _fitting(raw, processes, reporter)
     with reporter.progress("Fingerprint", len(raw.cases)) as advance:
         return take_fingerprint(raw, raw_hash, processes=processes, on_case=advance, tell=reporter.tell)
+
+
+def _fitting(raw: RawDataset, processes: int, reporter: Reporter) -> int:
+    """As many processes as the free memory holds while each reads one of the largest cases."""
+    from autodiffseg.preprocessing.case_memory import largest_cases, reading_bytes
+    from autodiffseg.preprocessing.parallel import fitting_processes
+
+    if processes == 1:
+        return 1
+    sizes = largest_cases(raw.images(case) for case in raw.cases)
+    return fitting_processes(processes, reading_bytes(sizes), reporter.tell_once)
 
 
 def _cache(raw: RawDataset, workspace: Workspace) -> Path:

@@ -154,6 +154,6 @@ def _preprocess(
         missing = len(missing_cases(raw, CaseStore(folder)))
         with reporter.progress(f"Preprocessing {configuration}", missing) as advance:
             cut += preprocess_dataset(
-                raw, plan, configuration, folder, processes=processes, on_case=advance, tell=reporter.tell
+                raw, plan, configuration, folder, processes=processes, on_case=advance, tell=reporter.tell_once
             )
     reporter.tell(describe_cut_labels(cut))

@@ -15,11 +15,18 @@ class Reporter:
     def __init__(self, console: Console) -> None:
         """Write to `console`."""
         self.console = console
+        self._told: set[str] = set()
 
     def tell(self, line: str) -> None:
         """Print a line; "" prints nothing."""
         if line:
             self.console.print(line, soft_wrap=True)
+
+    def tell_once(self, line: str) -> None:
+        """Print a line unless the same was told by this method before."""
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[], None]]:

@@ -380,3 +380,14 @@ def test_labels_outside_the_crop_are_told_once_for_all_configurations(
     assert f"ball_2: 5 voxels, {5 / np.count_nonzero(label):.2%} of its label" in told
     run(raw, tmp_path / "w")
     assert "outside the box" not in capsys.readouterr().out  # nothing was preprocessed
+
+
+def test_where_memory_is_short_one_process_works_and_it_is_said(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "free_memory_bytes", lambda: 10**6)
+    monkeypatch.setattr(parallel, "FEW_BYTES", 0)
+    monkeypatch.setattr(parallel, "run_in_workers", None)
+    run(raw, tmp_path / "w", num_processes=2)
+    told = capsys.readouterr().out
+    assert told.count("Note: 1 of 2 processes work: one may need 0.3 GB, and 0.0 GB of memory are free.") == 1
