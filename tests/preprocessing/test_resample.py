@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from autodiffseg.preprocessing.resample import (
@@ -125,3 +129,59 @@ def test_probabilities_are_linear_along_every_axis(axis: int) -> None:
     wanted[axis] = 8
     result = np.moveaxis(resample_probability(ramp, wanted), axis, 0)[:, 0, 0]
     np.testing.assert_allclose(np.diff(result[1:-1]), 1 / 6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("wanted", "separate"), [((60, 40, 50), None), ((80, 20, 25), 0)])
+def test_a_linear_ramp_stays_one_away_from_the_edge(wanted: tuple[int, int, int], separate: int | None) -> None:
+    shape, slope = (40, 30, 40), np.array([0.0 if separate == 0 else 0.5, -1.0, 2.0])
+
+    def ramp(of: tuple[int, int, int]) -> np.ndarray:
+        centres = np.meshgrid(
+            *[(np.arange(n) + 0.5) * old / n for n, old in zip(of, shape, strict=True)], indexing="ij"
+        )
+        return np.tensordot(slope, centres, 1)
+
+    found = resample_image(ramp(shape)[None].astype(np.float32), wanted, separate=separate)[0]
+    inner = tuple(slice(length // 3, -length // 3) for length in wanted)  # the edge is continued as a constant
+    np.testing.assert_allclose(found[inner], ramp(wanted)[inner], atol=1e-3)
+
+
+def linear(array: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+    """Linear interpolation axis by axis between voxel centres, constant beyond the outermost."""
+    for axis, new in enumerate(wanted):
+        old = array.shape[axis]
+        centres = (np.arange(new) + 0.5) * old / new - 0.5
+        array = np.apply_along_axis(lambda line, at=centres, n=old: np.interp(at, np.arange(n), line), axis, array)
+    return array
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 6)] * 3),
+    wanted=st.tuples(*[st.integers(1, 9)] * 3),
+    seed=st.integers(0, 99),
+)
+def test_labels_are_those_of_the_largest_share(
+    shape: tuple[int, int, int], wanted: tuple[int, int, int], seed: int
+) -> None:
+    label = np.random.default_rng(seed).integers(-1, 4, shape).astype(np.int16)
+    values = np.unique(label)
+    shares = np.stack([linear((label == value).astype(float), wanted) for value in values])
+    found = resample_label(label, wanted, separate=None)
+    ranked = np.sort(shares, axis=0)
+    clear = ranked[-1] - (ranked[-2] if len(values) > 1 else 0) > 1e-9  # ties are another rule's
+    np.testing.assert_array_equal(found[clear], values[shares.argmax(0)][clear])
+    won = np.take_along_axis(shares, np.searchsorted(values, found)[None], 0)[0]
+    np.testing.assert_allclose(won, ranked[-1], atol=1e-9)
+
+
+def test_resampling_many_classes_takes_no_more_memory_than_two() -> None:
+    def peak(classes: int) -> int:
+        label = (np.arange(40)[:, None, None] * classes // 40 * np.ones((40, 40, 40))).astype(np.int16)
+        tracemalloc.start()
+        resample_label(label, (50, 50, 50), separate=None)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    resample_label(np.zeros((2, 2, 2), np.int16), (3, 3, 3), separate=None)  # imports are not counted
+    assert peak(30) < 1.2 * peak(2)
