@@ -55,7 +55,7 @@ def training_memory(
         dataset: labels and channels.
         options: of the trainer.
         precision: number type of the network.
-        place: whose rules of autocast hold, and whose memory layout.
+        place: whose rules of autocast hold.
         block: bytes to whose multiples every tensor is rounded up.
         processes: that train together, each on a GPU of its own; more than one need buckets for their gradients.
 

@@ -6,16 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import torch
-
 from autodiffseg.memory.autocast_lists import Place
 
 _place: ContextVar[Place] = ContextVar("meta stands for", default="cuda")
-
-
-def real_type(device: torch.device) -> str:
-    """The type of a device: cuda, cpu, mps; for meta, what it stands for."""
-    return _place.get() if device.type == "meta" else device.type
 
 
 def place_of_meta() -> Place:

@@ -77,5 +77,7 @@ def test_parts_sum_to_the_whole_and_go_with_their_tensors() -> None:
 def test_a_storage_that_grows_is_counted_anew() -> None:
     with LiveTensors() as tracker:
         out = torch.empty(0)
+        tracker.label([out], "results")
         torch.add(kib("cpu"), 1, out=out)
         assert tracker.current == KIB
+        assert dict(+tracker.parts) == {"results": KIB}

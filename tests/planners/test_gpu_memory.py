@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,6 +132,39 @@ def test_a_larger_card_never_gets_a_smaller_patch() -> None:
         voxels.append(math.prod(plan.configuration("3d_fullres").patch_size))
     assert voxels == sorted(voxels)
     assert voxels[-1] > 4 * voxels[2]
+
+
+def test_the_batch_fits_even_where_memory_does_not_grow_in_proportion() -> None:
+    class Bent(ByElements):
+        def predicted(self, trainer: str, plan: Plan, configuration: str) -> int:
+            return round(super().predicted(trainer, plan, configuration) ** 0.7 * GB**0.3)
+
+    memory = Bent(30.0)
+    plan = size_plan(planner_of(BRAIN), DEFAULT, memory, limit=6 * GB).planned.plan
+    assert memory.most(plan, "2d") <= 6 * GB
+
+
+def small_patches(preset: Preset = DEFAULT) -> Preset:
+    """Patches of 64³ at most, so that the batch is large and there is a cascade."""
+    return replace(preset, three=replace(preset.three, max_patch_voxels=64**3))
+
+
+def test_a_cascade_has_the_batch_of_the_full_resolution() -> None:
+    found = sizes(size_plan(planner_of(LIVER), small_patches(), ByElements(10.0), limit=10 * GB).planned.plan)
+    before = sizes(planner_of(LIVER)(small_patches()).plan)
+    assert 2 < found["3d_fullres"][1] < before["3d_fullres"][1]
+    assert found["3d_cascade_fullres"] == found["3d_fullres"]
+
+
+def test_the_full_resolution_leaves_room_for_its_cascade() -> None:
+    class Shown(ByElements):
+        def predicted(self, trainer: str, plan: Plan, configuration: str) -> int:
+            more = 1.5 if plan.configuration(configuration).previous_stage else 1
+            return round(super().predicted(trainer, plan, configuration) * more)
+
+    memory = Shown(8.0)
+    plan = size_plan(planner_of(LIVER), small_patches(), memory, limit=10 * GB).planned.plan
+    assert memory.most(plan, "3d_cascade_fullres") <= 10 * GB
 
 
 def test_a_card_that_holds_nothing_is_refused_in_one_line() -> None:
