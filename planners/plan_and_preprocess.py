@@ -33,7 +33,7 @@ def command(
         str,
         typer.Option(
             "--preset",
-            help="default: for a GPU with 8 GB. residual-m, -l, -xl: a residual encoder for 8, 24, 40 GB. "
+            help="default: for a GPU with 10 GB. residual-m, -l, -xl: a residual encoder for 11, 24, 40 GB. "
             "cpu: a small network for two cores.",
         ),
     ] = "default",

@@ -92,7 +92,7 @@ SMALL_DATASET_BATCH_2D = 12
 # updates.
 DEFAULT = Preset(
     name="default",
-    summary="plain convolutions, for a GPU with 8 GB",
+    summary="plain convolutions, for a GPU with 10 GB",
     two=Limits(512, 85e6, 12, small_dataset_batch=SMALL_DATASET_BATCH_2D, max_batch=MAX_BATCH_2D),
     three=Limits(320, 560e6, 2, max_batch=MAX_BATCH_3D),
     gpu_memory_gb=8,
@@ -105,7 +105,7 @@ def _residual(size: str, gigabytes: float, card: float, budget_2d: float, budget
     return replace(
         DEFAULT,
         name=f"residual-{size}",
-        summary=f"residual encoder, for a GPU with {gigabytes:g} GB",
+        summary=f"residual encoder, for a GPU with {card:g} GB",
         two=replace(DEFAULT.two, budget=budget_2d, fit_batch=DEFAULT.two.budget_batch),
         three=replace(DEFAULT.three, budget=budget_3d),
         gpu_memory_gb=gigabytes,
