@@ -38,8 +38,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ["OMP_NUM_THREADS"] = "1"
-
 import blosc2
 import numpy as np
 from changed_headers import Change, copy_dataset, every_other, thick_slices, unchanged
@@ -92,7 +90,7 @@ class Bench:
         self.their_cases = theirs / f"nnUNetPlans_{CONFIGURATION}"
         self.our_cases = self.folder / "ours"
         places = {"nnUNet_raw": raw.folder.parent, "nnUNet_preprocessed": theirs.parent, "nnUNet_results": scratch}
-        self._environment = {**os.environ, **{name: str(path) for name, path in places.items()}}
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **{name: str(path) for name, path in places.items()}}
 
     def ours(self, processes: int) -> dict[str, float]:
         """Preprocess with autodiffseg; 0 processes: without start-up."""

@@ -84,8 +84,9 @@ def write_case(folder: Path, shape: Triple, spacing: tuple[float, float, float],
         ((128, 128, 128), (1.3, 1.3, 1.3), 2, (1.0, 1.0, 1.0)),
         ((60, 256, 256), (5.0, 1.0, 1.0), 1, (5.0, 0.7, 0.7)),
         ((1, 2500, 2500), (1.0, 1.0, 1.0), 3, (1.2, 1.2)),
+        ((1, 5000, 5000), (1.0, 1.0, 1.0), 3, (2.5, 2.5)),
     ],
-    ids=["tiny", "as it is", "resampled", "by slices", "2D"],
+    ids=["tiny", "as it is", "resampled", "by slices", "2D", "huge 2D"],
 )
 def test_the_estimate_is_one_to_two_times_what_a_process_takes(
     tmp_path: Path, shape: Triple, spacing: tuple[float, float, float], channels: int, target: tuple[float, ...]
