@@ -245,7 +245,8 @@ def main() -> None:
         scratch = options.scratch or Path(temporary) / "scratch"
         python = nnunet_python(options.venv or Path(temporary) / "venv")
         found: dict[str, Any] = {"machine": describe_machine(python), "speed": None, "agreement": {}}
-        found["command"] = shlex.join(["python", "benchmarks/preprocessing_vs_nnunet.py", *sys.argv[1:]])
+        amount = f"--repeats {options.repeats} --processes {options.processes}"
+        found["command"] = f"python benchmarks/preprocessing_vs_nnunet.py DATA {amount}"
         found["machine"]["load_before"] = os.getloadavg()
         if options.only != "agreement":
             bench = Bench(SPEED, options.data, scratch, python, options.processes)
