@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 from autodiffseg.dataset import IMAGE_ENDINGS, RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import show_spacing
-from autodiffseg.integrity_case import CaseFindings, CaseTask, check_case
+from autodiffseg.integrity_case import CaseTask, check_case
 from autodiffseg.integrity_declaration import check_declaration
+from autodiffseg.preprocessing.parallel import for_each_case
 from autodiffseg.problems import Problem, gather_notes, require_sound
 
 __all__ = ["Problem", "check_dataset", "require_sound"]
 
 FEW_BYTES = 40e6  # less than this is read sooner than worker processes start
 FAR_APART = 20.0  # times the usual voxel size: more than slices differ between scanners, less than units do
-CHUNK = 8  # cases handed to a worker at a time
 
 
 def check_dataset(dataset: RawDataset, *, processes: int, on_case: Callable[[], None] | None = None) -> list[Problem]:
@@ -33,22 +30,23 @@ def check_dataset(dataset: RawDataset, *, processes: int, on_case: Callable[[], 
         Everything that is wrong, in the order of the cases; notes (not fatal) last, alike ones gathered.
 
     Raises:
-        UserError: when a worker process dies, which lack of memory makes happen.
+        UserError: names the case at which a worker process died, which lack of memory makes happen.
     """
     problems = [*check_declaration(dataset.json), *_check_layout(dataset)]
     if dataset.json.file_ending in IMAGE_ENDINGS:
         dimensions: dict[int, list[str]] = {}
         spacings: dict[str, tuple[float, float, float]] = {}
         foreground = False
-        for findings in _run(_tasks(dataset), processes):
+        tasks = _tasks(dataset)
+        jobs = {task.case: task for task in tasks}
+        workers = 1 if _bytes(tasks) < FEW_BYTES else processes
+        for findings in for_each_case(check_case, jobs, processes=workers, on_case=on_case).values():
             problems += findings.problems
             foreground |= findings.foreground
             if findings.dimensions is not None:
                 dimensions.setdefault(findings.dimensions, []).append(findings.image)
             if findings.spacing is not None:
                 spacings[findings.image] = findings.spacing
-            if on_case is not None:
-                on_case()
         problems += [*_check_dimensions(dimensions), *_check_spacings(spacings)]
         if not foreground and not any(problem.fatal for problem in problems):
             what = "no training case has any foreground: there is nothing to learn"
@@ -100,24 +98,6 @@ def _tasks(dataset: RawDataset) -> list[CaseTask]:
             )
         )
     return tasks
-
-
-def _run(tasks: Sequence[CaseTask], processes: int) -> Iterator[CaseFindings]:
-    if processes == 1 or _bytes(tasks) < FEW_BYTES:
-        yield from map(check_case, tasks)
-        return
-    # "spawn" on every system: forking a process that runs threads (torch's) can hang.
-    context = multiprocessing.get_context("spawn")
-    workers = min(processes, -(-len(tasks) // CHUNK))
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            yield from pool.map(check_case, tasks, chunksize=CHUNK)
-        except BrokenProcessPool as error:
-            raise UserError(
-                "A worker process of the integrity check died, perhaps for lack of memory; use fewer --num-processes."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _bytes(tasks: Sequence[CaseTask]) -> int:
