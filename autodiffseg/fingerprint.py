@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from autodiffseg.records import Record
 
@@ -27,7 +27,7 @@ class IntensityStatistics(Record):
 
     mean: float
     median: float
-    std: float
+    std: float = Field(ge=0)
     min: float
     max: float
     percentile_00_5: float

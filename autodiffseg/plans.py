@@ -21,7 +21,7 @@ ATTENTION_HEADS = 8
 SCHEMA_VERSION: Final = 1
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
-Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Length = Annotated[float, Field(gt=0)]
 Scheme = Literal["ct", "zscore", "rescale", "rgb", "none"]
 
 
@@ -35,8 +35,8 @@ class NetworkPlan(Record):
 
     encoder: Literal["plain", "residual"] = "plain"
     """A residual encoder begins with a convolution of its own (the stem), as wide as the first stage."""
-    features: tuple[Count, ...] = Field(min_length=1)
-    """Channels of each stage."""
+    features: tuple[Count, ...] = Field(min_length=2)
+    """Channels of each stage; without a second one there is no decoder."""
     kernels: tuple[tuple[Count, ...], ...]
     """Extent of each stage's convolutions; odd, so that they keep the size of the image."""
     strides: tuple[tuple[Count, ...], ...]
@@ -120,13 +120,17 @@ class ConfigurationPlan(Record):
                 raise ValueError(f"{name} needs {self.dimensions} numbers, has {len(getattr(self, name))}")
         if self.dimensions == 3 and self.target_size is not None:
             raise ValueError("target_size is for 2D configurations; a 3D one is planned by spacing")
-        if any(axis not in range(self.dimensions) for axis in self.mirror_axes):
-            raise ValueError(f"mirror_axes must be in 0..{self.dimensions - 1}, got {self.mirror_axes}")
+        if not set(self.mirror_axes) <= set(range(self.dimensions)) or len(set(self.mirror_axes)) < len(
+            self.mirror_axes
+        ):
+            raise ValueError(f"mirror_axes must be of 0 to {self.dimensions - 1}, each once, got {self.mirror_axes}")
         divisor = self.network.divisor
         if len(divisor) != self.dimensions:
             raise ValueError(f"network has {len(divisor)} axes, the configuration {self.dimensions}")
         if any(size % step for size, step in zip(self.patch_size, divisor, strict=True)):
             raise ValueError(f"patch_size {self.patch_size} must be divisible by {divisor}, the product of the strides")
+        if self.patch_size == divisor:
+            raise ValueError(f"patch_size {self.patch_size} leaves one voxel to the last stage, too few for its norm")
         return self
 
 
@@ -155,6 +159,12 @@ class DiffusionPlan(Record):
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     """What predict does unless told otherwise."""
 
+    @model_validator(mode="after")
+    def _steps_exist(self) -> Self:
+        if self.sampling_steps > self.base_steps:
+            raise ValueError(f"sampling_steps {self.sampling_steps} are more than the {self.base_steps} base_steps")
+        return self
+
 
 class Plan(Record):
     """Every decision for one dataset, for all its configurations and all trainers."""
@@ -173,11 +183,11 @@ class Plan(Record):
     """Axes of a raw `(Z, Y, X)` array in the order in which everything after reading works."""
     intensities: tuple[IntensityStatistics, ...]
     """Per channel, over the foreground of the training cases (used by the `ct` scheme)."""
-    configurations: dict[str, ConfigurationPlan]
+    configurations: dict[str, ConfigurationPlan] = Field(min_length=1)
     """Name (`2d`, `3d_fullres`, your own) -> configuration."""
     diffusion: DiffusionPlan = DiffusionPlan()
     """Noise schedule and sampler of the diffusion trainers."""
-    gpu_memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    gpu_memory_gb: float | None = Field(default=None, gt=0)
     """GB of the GPU that patch and batch were planned for; None for a CPU and for plans made elsewhere."""
     planned_for: tuple[str, ...] = ()
     """Trainers that were held to fit that GPU; empty when none was asked about."""

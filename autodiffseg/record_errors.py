@@ -14,6 +14,13 @@ from pydantic_core import ErrorDetails
 OWN_RULE = "Value error, "
 """What pydantic puts before the messages of our own validators."""
 
+JSON_WORDS = {
+    "dict_type": "Input should be an object with keys",
+    "model_type": "Input should be an object with keys",
+    "tuple_type": "Input should be a list",
+}
+"""Kind of an error -> what to say of it to who writes JSON and has never heard of tuples and models."""
+
 TYPE_LABEL = re.compile(r"\[key\]|(constrained-)?(int|str|float|bool)|(tuple|list|dict|function-.*)\[.*\]")
 
 
@@ -37,7 +44,7 @@ def explain(record: type[BaseModel], error: ValidationError) -> str:
         return f"{key} is unknown; {hint}"
     if first["type"] == "missing":
         return f"{key} is missing."
-    message = first["msg"].removeprefix(OWN_RULE)
+    message = JSON_WORDS.get(first["type"], first["msg"].removeprefix(OWN_RULE))
     value = first["input"]
     shown = "" if first["msg"].startswith(OWN_RULE) else f" (got {value!r:.80})"
     return f"{key}: {message}{shown}." if place else f"{message}{shown}."

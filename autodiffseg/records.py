@@ -16,8 +16,9 @@ from autodiffseg.record_errors import explain
 class Record(BaseModel):
     """A frozen record with a JSON round trip; unknown keys are refused, so that a typo is never silent."""
 
-    # The docstrings of attributes are the descriptions of the published JSON schema.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # The docstrings of attributes are the descriptions of the published JSON schema. JSON has no infinity and no NaN:
+    # they would be written as null, which cannot be read again.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @classmethod
     def load(cls, path: Path) -> Self:

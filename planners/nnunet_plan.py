@@ -20,7 +20,7 @@ DEFAULT_RESAMPLING = "resample_data_or_seg_to_shape"
 class NnunetConfiguration(Record):
     """A configuration of nnUNetPlans.json with what it inherits; the network is read by `nnunet_network`."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     inherits_from: str | None = None
     previous_stage: str | None = None
@@ -42,7 +42,7 @@ class NnunetConfiguration(Record):
 class NnunetIntensity(IntensityStatistics):
     """As ours; a key that we do not know is passed over."""
 
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore")
 
 
 class NnunetPlan(Record):

@@ -54,8 +54,8 @@ def is_valid(value: Any, schema: Any, root: dict[str, Any]) -> bool:
                 return all(fits(given, item) for item in value)
             case "prefixItems":
                 return all(fits(part, item) for part, item in zip(given, value, strict=False))
-            case "minItems" | "maxItems":
-                return len(value) >= given if word == "minItems" else len(value) <= given
+            case "minItems" | "minProperties" | "maxItems":
+                return len(value) <= given if word == "maxItems" else len(value) >= given
             case "minimum" | "exclusiveMinimum":
                 return value >= given if word == "minimum" else value > given
             case "maximum" | "exclusiveMaximum":

@@ -63,7 +63,10 @@ def test_a_plan_survives_writing_and_reading(tmp_path: Path) -> None:
         ("patch_size", [9, 9, 8], "divisible by"),
         ("patch_size", [9, 8], "patch_size needs 3"),
         ("batch_size", 0, "batch_size"),
+        ("patch_size", [1, 2, 2], "leaves one voxel to the last stage"),
         ("mirror_axes", [3], "mirror_axes"),
+        ("mirror_axes", [1, 1], "each once"),
+        ("spacing", [1, 1, float("nan")], "finite number"),
         ("patchsize", [8, 8, 8], "patchsize"),
     ],
 )
@@ -84,6 +87,7 @@ def test_an_edit_that_cannot_work_is_refused(key: str, value: Any, words: str) -
         ("kernels", [[3, 3, 3], [2, 3, 3]], "kernels must be odd"),
         ("strides", [[1, 2, 1], [1, 2, 2]], "all ones"),
         ("features", [4, 0], "features.1"),
+        ("features", [4], "at least 2 items"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(key: str, value: Any, words: str) -> None:
@@ -99,6 +103,10 @@ def test_a_network_that_cannot_be_built_is_refused(key: str, value: Any, words: 
         ("transpose", [0, 0, 1], "transpose must hold 0, 1 and 2 once each"),
         ("intensities", [], "configuration '3d': normalisation has 1 entries for 0 channels"),
         ("iterations", 0, "iterations"),
+        ("configurations", {}, "at least 1 item"),
+        ("diffusion", {"sampling_steps": 11, "base_steps": 10}, "more than the 10 base_steps"),
+        ("diffusion", {"log_snr_shift": float("nan")}, "diffusion.log_snr_shift.*finite number"),
+        ("diffusion", {"log_snr_shift": float("-inf")}, "diffusion.log_snr_shift.*finite number"),
     ],
 )
 def test_a_plan_whose_parts_contradict_each_other_is_refused(key: str, value: Any, words: str) -> None:

@@ -96,7 +96,7 @@ def test_a_plan_of_another_schema_is_refused_in_one_line(content: dict[str, Any]
         ("{", "not valid JSON"),
         ("[" * 100_000, "nested too deeply"),
         ("1" * 5000, "not valid JSON"),
-        ("[1]", "valid dictionary"),
+        ("[1]", "Input should be an object with keys (got [1])."),
     ],
 )
 def test_what_is_no_plan_at_all_is_refused(tmp_path: Path, text: str, words: str) -> None:
