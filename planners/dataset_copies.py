@@ -33,10 +33,10 @@ def plan_folds(dataset: RawDataset, workspace: Workspace) -> tuple[list[Fold], s
     Nothing is written; see `keep_folds`.
 
     Returns:
-        The folds and a line for the user; "" when there is nothing to tell.
+        The folds and lines for the user; "" when there is nothing to tell.
 
     Raises:
-        UserError: when a file of folds is broken or names cases that do not exist.
+        UserError: when a file of folds is broken or names cases that do not exist, or a case has no group.
     """
     here, raw = workspace.splits_path(dataset.name), dataset.folder / SPLITS
     source = here if here.is_file() else raw
@@ -52,14 +52,27 @@ def plan_folds(dataset: RawDataset, workspace: Workspace) -> tuple[list[Fold], s
             f"{source} names {len(strangers)} cases that the dataset does not have (first: {strangers[0]}); "
             "mend the file, or remove it to have new folds."
         )
-    note = ""
+    notes = [_split_group(folds, dataset, source) or _overlap(folds)]
     if source == here and raw.is_file() and load_folds(raw) != folds:
-        note = f"{raw} differs from {here}, which is used; remove the latter to have the former."
-    elif missing := sorted(set(dataset.cases) - named):
-        note = (
+        notes.append(f"{raw} differs from {here}, which is used; remove the latter to have the former.")
+    if missing := sorted(set(dataset.cases) - named):
+        notes.append(
             f"{source}: {len(missing)} cases are in no fold (first: {missing[0]}); remove the file to have new folds."
         )
-    return folds, note or _overlap(folds)
+    return folds, "\n".join(filter(None, notes))
+
+
+def _split_group(folds: list[Fold], dataset: RawDataset, source: Path) -> str:
+    """A line on a group that a file of folds trains and validates on; "" when there is none."""
+    for number, fold in enumerate(folds):
+        split = {dataset.group(case) for case in fold.train} & {dataset.group(case) for case in fold.val}
+        split -= set(fold.train) & set(fold.val)  # a case without a group is its own: `_overlap` tells of those
+        if split:
+            return (
+                f"{source}: fold {number} trains and validates on cases of the same group (first: {min(split)}), so "
+                "that its validation flatters; remove the file to have new folds."
+            )
+    return ""
 
 
 def _overlap(folds: list[Fold]) -> str:

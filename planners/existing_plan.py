@@ -51,7 +51,7 @@ def choose_plan(
     own = _own_configurations(read_json(read_text(path), source=str(path)), planned, path)
     if overwrite:
         return _renewed(path, planned, own, "")
-    existing = Plan.load(path)
+    existing = Plan.load(path).model_copy(update={"name": path.stem})  # a copied file is called by its own name
     without_own = existing.model_copy(
         update={"configurations": {name: one for name, one in existing.configurations.items() if name not in own}}
     )
@@ -64,10 +64,13 @@ def choose_plan(
             f"{path} was made for other raw data than there are now and may be edited; --overwrite plans anew, "
             f"--name gives the new plan a name of its own, --plan-from {path} takes it over as it is."
         )
-    if asked:
+    # A preset is also what a plan is called by: it was passed over only if the plan was made with another.
+    passed_over = [option for option in asked if option != "--preset" or existing.preset != planned.preset]
+    if passed_over:
         raise UserError(
-            f"{path} is there already and differs from what {' and '.join(asked)} would give; --name gives the new "
-            "plan a name of its own, --overwrite replaces the one that is there."
+            f"{path} is there already and differs from what {' and '.join(passed_over)} would give; --name gives the "
+            "new plan a name of its own, --overwrite replaces the one that is there, and without such options it is "
+            "kept."
         )
     return Choice(
         existing,

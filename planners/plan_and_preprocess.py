@@ -30,13 +30,14 @@ def command(
         typer.Option("-c", "--configuration", help="Preprocess this one; may be repeated. Default: all in the plan."),
     ] = None,
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--preset",
-            help="default: for a GPU with 10 GB. residual-m, -l, -xl: a residual encoder for 11, 24, 40 GB. "
-            "cpu: a small network for two cores.",
+            metavar="NAME",
+            help="default (if none is given): for a GPU with 10 GB. residual-m, -l, -xl: a residual encoder for 11, "
+            "24, 40 GB. cpu: a small network for two cores.",
         ),
-    ] = "default",
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the plan. Default: that of the preset or source.")
     ] = None,
@@ -111,20 +112,21 @@ def command(
     from .fitted_plan import Fit
     from .plan_source import find_source, name_for
     from .preparation import PlanRequest, prepare
-    from .presets import find_preset
+    from .presets import DEFAULT, find_preset
     from .reporter import Reporter
     from .trainer_memory import TRAINERS, require_trainers
 
     place = Workspace(workspace)
     raw = place.raw_dataset(dataset)
     source = None if plan_from is None else find_source(plan_from, place)
-    chosen = find_preset(preset)
+    chosen = find_preset(preset or DEFAULT.name)
     if gpu_memory is not None:
         chosen = chosen.scaled_to(gpu_memory)
     if trainers and (chosen.card_gb is None or source is not None):
         raise UserError("--for says who must fit on a GPU: leave it out with --preset cpu and with --plan-from.")
     require_trainers(trainers or ())
     shaping = {
+        "--preset": preset,
         "--overwrite-target-spacing": spacing,
         "--target-size": target_size,
         "--plan-from": plan_from,
@@ -132,7 +134,7 @@ def command(
         "--for": trainers,
     }
     request = PlanRequest(
-        name=_checked_name(name or (preset if source is None else name_for(source.plan, raw.name))),
+        name=_checked_name(name or (chosen.name if source is None else name_for(source.plan, raw.name))),
         preset=chosen,
         configurations=configurations or (),
         spacing=_at_least("--overwrite-target-spacing", spacing, FINEST_MM),
@@ -142,7 +144,7 @@ def command(
         overwrite=overwrite,
         asked=[option for option, value in shaping.items() if value],
     )
-    if source is not None and (preset != "default" or request.spacing or request.target_size or gpu_memory):
+    if source is not None and (preset or request.spacing or request.target_size or gpu_memory):
         raise UserError(
             "--plan-from takes a plan as it is; leave out --preset, --gpu-memory, --target-size and the target spacing."
         )
@@ -155,7 +157,7 @@ def command(
         console.print(Markdown(prepared.explanation))
         if not prepared.is_explained:
             console.print(f"{prepared.path} is another plan than this: it was kept, as said above.", soft_wrap=True)
-    _report(raw.name, prepared)
+    _report(dataset, raw.name, prepared)
 
 
 def _checked_name(name: str) -> str:
@@ -172,7 +174,7 @@ def _at_least(option: str, values: Numbers | None, least: float) -> Numbers | No
     return values
 
 
-def _report(dataset: str, prepared: Prepared) -> None:
+def _report(given: str, dataset: str, prepared: Prepared) -> None:
     from .summary import summarise
 
     plan = prepared.plan
@@ -187,7 +189,7 @@ def _report(dataset: str, prepared: Prepared) -> None:
 
         if visible_gpu() is None:
             console.print(
-                f"This machine has no GPU; to train here: autodiffseg plan-and-preprocess {dataset} --preset cpu",
+                f"This machine has no GPU; to train here: autodiffseg plan-and-preprocess {given} --preset cpu",
                 soft_wrap=True,
             )
     console.print(f"Next: autodiffseg train {dataset} {best} 0{named}", soft_wrap=True)

@@ -19,6 +19,7 @@ class Source(NamedTuple):
     """A plan that was made elsewhere."""
 
     plan: Plan
+    path: Path
     origin: str
     """Where it comes from, for a sentence."""
     notes: tuple[str, ...]
@@ -36,9 +37,9 @@ def find_source(text: str, workspace: Workspace) -> Source:
         content = read_json(read_text(path), source=text)
         if is_nnunet_plan(content):
             plan, notes = import_plan(content, source=text)
-            return Source(plan, f"nnU-Net's plan '{plan.name}' of {plan.dataset} ({path.name})", notes)
+            return Source(plan, path, f"nnU-Net's plan '{plan.name}' of {plan.dataset} ({path.name})", notes)
         plan = Plan.check(content, source=text).model_copy(update={"name": path.stem})
-        return Source(plan, f"the plan '{plan.name}' of {plan.dataset} ({path.name})", ())
+        return Source(plan, path, f"the plan '{plan.name}' of {plan.dataset} ({path.name})", ())
     if path.suffix == ".json":
         raise UserError(
             f"--plan-from {text}: there is no such file; give a plan's JSON file, or DATASET or DATASET:PLAN."
@@ -46,7 +47,7 @@ def find_source(text: str, workspace: Workspace) -> Source:
     named, _, name = text.partition(":")
     dataset = workspace.planned_dataset(named)
     plan = workspace.plan(dataset, workspace.choose_plan(dataset, name or None))
-    return Source(plan, f"the plan '{plan.name}' of {dataset}", ())
+    return Source(plan, workspace.plan_path(dataset, plan.name), f"the plan '{plan.name}' of {dataset}", ())
 
 
 def name_for(source: Plan, dataset: str) -> str:

@@ -91,8 +91,9 @@ def prepare(
     else:
         fingerprint, before = new_fingerprint(raw, workspace, processes=processes, reporter=reporter), known.earlier
     planned, memory = _plan(raw, fingerprint, request)
-    earlier = _plan(raw, before, request)[0].plan if before is not None else None
-    choice = choose_plan(path, planned.plan, before=earlier, overwrite=request.overwrite, asked=request.asked)
+    overwrite = request.overwrite or _is_its_own_source(path, request)
+    earlier = None if overwrite or not path.is_file() else _plan_of_before(raw, before, request)
+    choice = choose_plan(path, planned.plan, before=earlier, overwrite=overwrite, asked=request.asked)
     reporter.tell(choice.note)
     if isinstance(planned, Transferred):
         for note in planned.notes:
@@ -101,13 +102,14 @@ def prepare(
     for configuration in wanted:
         choice.plan.configuration(configuration)  # refuses what the plan does not have
 
-    fingerprint.save(workspace.fingerprint_path(raw.name))
     keep_folds(folds, workspace.splits_path(raw.name))
     copy_dataset(raw, workspace)
     text = "\n".join((_explain(planned, raw, fingerprint, request), *memory))
     if choice.text is not None:
         write_text(path.with_name(f"{request.name}_explained.md"), text)
         write_text(path, choice.text)
+    # After the plan: stopped in between, the next run sees once more that the raw data have changed and all is well.
+    fingerprint.save(workspace.fingerprint_path(raw.name))
     _preprocess(raw, workspace, choice.plan, wanted, processes, reporter)
     return Prepared(choice.plan, path, text, choice.is_planned, wanted)
 
@@ -133,6 +135,22 @@ def _plan(
         )
 
     return fitted_plan(make, request.preset, request.fit, raw.json)
+
+
+def _plan_of_before(raw: RawDataset, before: Fingerprint | None, request: PlanRequest) -> Plan | None:
+    """What planning made of the earlier raw data; None where that cannot be told from what is declared now."""
+    if before is None or len(before.intensities) != len(raw.json.channels):
+        return None
+    try:
+        return _plan(raw, before, request)[0].plan
+    except UserError:  # as where --target-size is asked for, and the earlier images had depth
+        return None
+
+
+def _is_its_own_source(path: Path, request: PlanRequest) -> bool:
+    """Whether a plan is taken over from the very file that it goes into, so that nothing of it is lost."""
+    source = request.source
+    return source is not None and path.is_file() and source.path.samefile(path)
 
 
 def _explain(planned: Planned | Transferred, raw: RawDataset, fingerprint: Fingerprint, request: PlanRequest) -> str:

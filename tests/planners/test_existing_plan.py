@@ -85,6 +85,24 @@ def test_an_edited_plan_is_kept_and_said(tmp_path: Path) -> None:
     assert "it is kept. --overwrite replaces it" in choice.note
 
 
+def test_a_copied_plan_is_called_by_its_file(tmp_path: Path) -> None:
+    copied = saved(tmp_path, plan(iterations=99)).rename(tmp_path / "mine.json")
+    choice = choose_plan(copied, plan().model_copy(update={"name": "mine"}), before=None, overwrite=False)
+    assert (choice.plan.name, choice.plan.iterations) == ("mine", 99)
+
+
+@pytest.mark.parametrize("option", ["--preset", "--target-size"])
+def test_what_was_asked_for_is_not_passed_over(tmp_path: Path, option: str) -> None:
+    new = plan(iterations=99).model_copy(update={"preset": "cpu"})
+    with pytest.raises(UserError, match=f"differs from what {option} would give"):
+        choose_plan(saved(tmp_path, plan()), new, before=None, overwrite=False, asked=[option])
+
+
+def test_an_edited_plan_is_kept_where_its_own_preset_is_asked_for(tmp_path: Path) -> None:
+    path = saved(tmp_path, plan(iterations=99))
+    assert choose_plan(path, plan(), before=None, overwrite=False, asked=["--preset"]).plan.iterations == 99
+
+
 def test_overwrite_replaces_an_edited_plan(tmp_path: Path) -> None:
     choice = choose_plan(saved(tmp_path, plan(iterations=99)), plan(), before=None, overwrite=True)
     assert choice.plan == plan()

@@ -131,7 +131,10 @@ def test_an_edited_plan_is_taken_over_when_the_raw_data_have_changed(
     workspace = shutil.copytree(planned_phantom, tmp_path / "w")
     place = Workspace(workspace)
     path = place.plan_path(NAME, "cpu")
-    before = place.plan(NAME, "cpu").model_copy(update={"iterations": 77})
+    planned = place.plan(NAME, "cpu")
+    # The leakage is one of the things that a plan has from its dataset and not from the plan it is taken from.
+    edited = planned.diffusion.model_copy(update={"leakage": None})
+    before = planned.model_copy(update={"iterations": 77, "diffusion": edited})
     before.save(path)
     (raw / "labelsTr" / "phantom_000.nii.gz").write_bytes((raw / "labelsTr" / "phantom_001.nii.gz").read_bytes())
     assert call(raw, workspace, "--preset", "cpu", "-c", "2d") == 2

@@ -146,7 +146,7 @@ def test_memory_options_go_with_gpu_presets_alone(
     ("options", "named"),
     [
         (["--overwrite-target-spacing", "2", "2", "2"], "--overwrite-target-spacing"),
-        (["--preset", "default", "--name", "cpu", "--gpu-memory", "4"], "--gpu-memory"),
+        (["--preset", "default", "--name", "cpu", "--gpu-memory", "4"], "--preset and --gpu-memory"),
     ],
 )
 def test_what_was_asked_for_is_not_passed_over_for_a_plan_that_is_there(

@@ -52,7 +52,9 @@ def transferred(target: Fingerprint, spec: LabelSpec = SPEC, channels: tuple[str
 
 
 def moved(plan: Plan, target: Fingerprint, spec: LabelSpec = SPEC, channels: tuple[str, ...] = ("CT",)) -> Transferred:
-    return transfer_plan(Source(plan, "there", ()), target, channels=channels, spec=spec, name="moved")
+    return transfer_plan(
+        Source(plan, Path("there.json"), "there", ()), target, channels=channels, spec=spec, name="moved"
+    )
 
 
 def test_on_like_data_only_name_dataset_and_hash_change() -> None:

@@ -1,0 +1,62 @@
+"""A dataset that is planned again after its raw files have changed: the plan follows unless an edit would be lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from autodiffseg.cli import run
+from autodiffseg.plans import Plan
+from autodiffseg.workspace import Workspace
+
+NAME = "Dataset900_Phantom"
+
+
+@pytest.fixture
+def place(phantom_raw: Path, planned_phantom: Path, tmp_path: Path) -> Workspace:
+    """A workspace with raw files of its own and the plan `cpu` of them."""
+    shutil.copytree(planned_phantom, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(phantom_raw, tmp_path / "raw" / NAME, dirs_exist_ok=True)
+    return Workspace(tmp_path)
+
+
+def replan(place: Workspace, *options: str) -> int:
+    arguments = ["plan-and-preprocess", NAME, "-c", "2d", "--num-processes", "1", "--workspace", str(place.root)]
+    return run([*arguments, "--preset", "cpu", *options])
+
+
+def change_an_image(place: Workspace) -> None:
+    images = place.raw / NAME / "imagesTr"
+    shutil.copy(images / "phantom_001_0000.nii.gz", images / "phantom_000_0000.nii.gz")
+
+
+def test_images_with_a_channel_more_are_planned_with_overwrite(
+    place: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted((place.raw / NAME / "imagesTr").iterdir()):
+        shutil.copy(path, path.with_name(path.name.replace("_0000", "_0001")))
+    described = json.loads((place.raw / NAME / "dataset.json").read_text())
+    described["channel_names"] = {"0": "MR", "1": "MR"}
+    (place.raw / NAME / "dataset.json").write_text(json.dumps(described))
+    assert replan(place) == 2
+    assert "was made for other raw data" in capsys.readouterr().err
+    assert replan(place, "--overwrite") == 0
+    assert len(place.plan(NAME, "cpu").intensities) == 2
+
+
+def test_a_run_that_is_stopped_before_the_plan_is_written_does_not_make_it_look_edited(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place.plan_path(NAME, "cpu")
+    before = Plan.load(path)
+    change_an_image(place)
+    with monkeypatch.context() as stopped:
+        stopped.setattr("autodiffseg.planners.preparation.write_text", Mock(side_effect=KeyboardInterrupt))
+        assert replan(place) != 0
+    assert Plan.load(path) == before
+    assert replan(place) == 0
+    assert Plan.load(path).fingerprint_hash != before.fingerprint_hash
