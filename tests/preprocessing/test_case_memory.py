@@ -38,11 +38,13 @@ def make_plan(spacing: tuple[float, ...], channels: int, target_size: tuple[int,
         spacing=spacing,
         target_size=target_size,
         median_shape=ones,
-        patch_size=ones,
+        patch_size=(8,) * len(ones),
         batch_size=1,
         batch_dice=False,
         normalisation=(NormalisationPlan(scheme="zscore", use_mask=True),) * channels,
-        network=NetworkPlan(features=(1,), kernels=(ones,), strides=(ones,), encoder_blocks=(1,), decoder_blocks=()),
+        network=NetworkPlan(
+            features=(1, 1), kernels=(ones, ones), strides=(ones, ones), encoder_blocks=(1, 1), decoder_blocks=(1,)
+        ),
         mirror_axes=(),
     )
     statistics = IntensityStatistics(mean=0, median=0, std=1, min=0, max=1, percentile_00_5=0, percentile_99_5=1)

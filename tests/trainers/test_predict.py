@@ -49,7 +49,9 @@ def make_plan() -> Plan:
         batch_size=1,
         batch_dice=False,
         normalisation=(NormalisationPlan(scheme="none"),),
-        network=NetworkPlan(features=(1,), kernels=(ones,), strides=(ones,), encoder_blocks=(1,), decoder_blocks=()),
+        network=NetworkPlan(
+            features=(1, 1), kernels=(ones, ones), strides=(ones, ones), encoder_blocks=(1, 1), decoder_blocks=(1,)
+        ),
         mirror_axes=(0,),
     )
     statistics = IntensityStatistics(mean=0, median=0, std=1, min=0, max=1, percentile_00_5=0, percentile_99_5=1)

@@ -36,7 +36,7 @@ def plan() -> Plan:
         batch_dice=False,
         normalisation=(NormalisationPlan(scheme="none"),),
         network=NetworkPlan(
-            features=(1,), kernels=((1, 1),), strides=((1, 1),), encoder_blocks=(1,), decoder_blocks=()
+            features=(1, 1), kernels=((1, 1),) * 2, strides=((1, 1),) * 2, encoder_blocks=(1, 1), decoder_blocks=(1,)
         ),
         mirror_axes=(1,),
     )
