@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-OTHER_SIDE = {"left": "right", "l": "r", "lt": "rt", "lh": "rh", "sin": "dex", "sinistra": "dextra"}
+SIDES = (
+    ("left", "right"), ("l", "r"), ("lt", "rt"), ("lh", "rh"), ("lft", "rgt"),
+    ("sinister", "dexter"), ("sinistra", "dextra"), ("sinistrum", "dextrum"), ("sin", "dex"), ("os", "od"),
+    ("links", "rechts"), ("linke", "rechte"), ("linker", "rechter"), ("linkes", "rechtes"), ("li", "re"),
+    ("gauche", "droite"), ("gauche", "droit"), ("izquierda", "derecha"), ("izquierdo", "derecho"), ("izq", "der"),
+    ("sinistra", "destra"), ("sinistro", "destro"), ("sx", "dx"), ("esquerda", "direita"), ("esquerdo", "direito"),
+    ("esq", "dir"), ("lewa", "prawa"), ("lewy", "prawy"), ("lewe", "prawe"),
+)  # fmt: skip
+"""Words for the patient's left and right: English, Latin, German and Dutch, French, Spanish, Italian, Portuguese,
+Polish. A name counts as sided only where its counterpart is a class too, so that short words do no harm."""
+WITHIN_WORDS = (
+    *((left, right) for left, right in SIDES if min(len(left), len(right)) >= 4),
+    ("лев", "прав"),
+    ("左", "右"),
+)
+"""Those that are looked for within a word too: `leftlung` and `rightlung`; Russian in all its endings, Chinese."""
 USUAL_AXIS = 2
 """Raw axis x: left to right in images that lie in the usual orientation, and in pictures."""
 
@@ -25,16 +40,26 @@ def left_right_axis(direction: Sequence[float]) -> int:
 
 
 def paired_names(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Class names that differ in the side alone, as (left, right): `lung_left` and `lung_right`, `L_Kidney`, …"""
-    by_words = {_words(name): name for name in names}
-    pairs = []
+    """Class names that differ in the side alone, as (left, right): `lung_left` and `Right lung`, `L_Kidney`, …"""
+    by_words = {tuple(sorted(words)): name for name in names if (words := _words(name))}
+    pairs: dict[tuple[str, str], None] = {}  # in order, each once
     for words, name in by_words.items():
-        for index, word in enumerate(words):
-            if word in OTHER_SIDE:
-                partner = (*words[:index], OTHER_SIDE[word], *words[index + 1 :])
-                if partner in by_words:
-                    pairs.append((name, by_words[partner]))
+        for counterpart in _to_the_right(words):
+            if counterpart in by_words:
+                pairs[name, by_words[counterpart]] = None
     return tuple(pairs)
+
+
+def _to_the_right(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The words (sorted) of every name that differs from a left one in the side alone."""
+    for index, word in enumerate(words):
+        others = (*words[:index], *words[index + 1 :])
+        for left, right in SIDES:
+            if word == left:
+                yield tuple(sorted((*others, right)))
+        for left, right in WITHIN_WORDS:
+            if left in word:
+                yield tuple(sorted((*others, word.replace(left, right))))
 
 
 def mirror_axes(
@@ -62,4 +87,4 @@ def kept_axes(left_right_axes: Iterable[int]) -> tuple[int, ...]:
 def _words(name: str) -> tuple[str, ...]:
     """`KidneyLeft`, `kidney_left` and `kidney-LEFT` as ("kidney", "left")."""
     spaced = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3 \2", name)
-    return tuple(word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word)
+    return tuple(word for word in re.split(r"[\W_]+", spaced.casefold()) if word)

@@ -54,6 +54,6 @@ def median_shape_at(
     spacings: Sequence[tuple[float, float, float]],
     shapes: Sequence[tuple[int, int, int]],
 ) -> tuple[float, ...]:
-    """Median over cases of the voxels per axis after resampling to `spacing` (mm); may end in .5."""
-    resampled = np.round(np.array(shapes, dtype=float) * np.array(spacings, dtype=float) / np.array(spacing))
+    """Median over cases of the voxels per axis after resampling to `spacing` (mm); may end in .5, is never below 1."""
+    resampled = np.round(np.array(shapes, dtype=float) * np.array(spacings, dtype=float) / np.array(spacing)).clip(1)
     return tuple(float(value) for value in np.median(resampled, axis=0))

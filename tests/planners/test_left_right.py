@@ -19,6 +19,15 @@ SIDED = ("right_lung", "left_lung", "heart")
         ("LKidney", "RKidney"),
         ("LEFT hippocampus", "RIGHT hippocampus"),
         ("ctx-lh-insula", "ctx-rh-insula"),
+        ("left lung", "Lung-RIGHT"),
+        ("leftlung", "rightlung"),
+        ("kidney_left1", "kidney_right1"),
+        ("rein gauche", "rein droit"),
+        ("Niere_links", "Niere_rechts"),
+        ("pulmón izquierdo", "pulmón derecho"),
+        ("Polmone SX", "Polmone DX"),
+        ("левое лёгкое", "правое лёгкое"),
+        ("左肺", "右肺"),
     ],
 )
 def test_pairs_are_found_by_their_words(names: tuple[str, str]) -> None:
@@ -33,6 +42,7 @@ def test_pairs_are_found_by_their_words(names: tuple[str, str]) -> None:
         ("left_lung", "right_kidney"),
         ("left_lung",),
         ("cleft", "bright"),
+        ("левое лёгкое", "печень"),
     ],
 )
 def test_other_names_are_no_pairs(names: tuple[str, ...]) -> None:

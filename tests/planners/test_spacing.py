@@ -51,5 +51,9 @@ def test_the_median_shape_is_taken_after_resampling() -> None:
     assert median_shape_at((1, 1, 1), spacings, [(10, 30, 40), (25, 31, 40)]) == (22.5, 30.5, 40.0)
 
 
+def test_no_case_has_less_than_one_voxel() -> None:
+    assert median_shape_at((1000, 1000, 1000), [(1.0, 1.0, 1.0)], [(5, 7, 9)]) == (1.0, 1.0, 1.0)
+
+
 def test_halves_are_rounded_to_even_as_python_does() -> None:
     assert median_shape_at((2, 2, 2), [(1.0, 1.0, 1.0)], [(5, 7, 9)]) == (2.0, 4.0, 4.0)
