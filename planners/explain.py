@@ -54,7 +54,9 @@ def _dataset(fingerprint: Fingerprint, spec: LabelSpec) -> Iterator[str]:
     yield f"- Spacing: median {_by(np.median(np.array(fingerprint.spacings), axis=0))}."
     for name in spec.foreground:
         share, present = fingerprint.class_frequencies[name], sum(fingerprint.class_presence[name])
-        seen = f"- `{name}`: {share:.3%} of the voxels on average, in {present} of {len(fingerprint.cases)} cases"
+        seen = (
+            f"- `{name}`: {100 * share:.3g} % of the voxels on average, in {present} of {len(fingerprint.cases)} cases"
+        )
         yield f"{seen}{_components(fingerprint.components.get(name))}."
     yield ""
 
@@ -129,8 +131,8 @@ def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset:
     )
     bound = "" if limits.max_patch_voxels == float("inf") else f" and {limits.max_patch_voxels:,} voxels a patch"
     yield (
-        f"- Memory: {patch.elements:,} elements of convolution outputs a sample; the budget is {limits.budget:,.0f} "
-        f"for {limits.budget_batch} samples{bound}."
+        f"- Memory: {patch.elements:,} elements of convolution outputs a sample; the budget is that of "
+        f"{limits.budget_batch} samples of {limits.budget:,.0f}{bound}."
     )
     yield (
         f"- Batch **{plan.batch_size}**: memory would hold {batch.by_memory}, 5 % of the dataset are "

@@ -25,6 +25,7 @@ def spacing_alternatives(planned: Planned, fingerprint: Fingerprint) -> Iterator
     ruled = target_spacing(fingerprint.spacings, fingerprint.shapes_after_crop)
     chosen = planned.raw_spacing
     spread = np.percentile(seen, (0, FINE_PERCENTILE, 50, 90, 100), axis=0)  # (5, 3)
+    spread[2] = np.median(seen, axis=0)  # numpy's 50th percentile may differ from it in the last digit
     yield "- Target spacing, mm:"
     yield ""
     yield f"| axis | finest | {FINE_PERCENTILE}th percentile | median | 90th percentile | coarsest | target | it is |"

@@ -16,7 +16,7 @@ class Limits:
     max_features: int
     """Channels of the deepest stages."""
     budget: float
-    """Elements of all convolution outputs that `budget_batch` samples may have: the measure of memory."""
+    """Elements of all convolution outputs of one sample when `budget_batch` of them fill the memory."""
     budget_batch: int
     fit_batch: int = 2
     """Samples that must fit into the budget before a patch is accepted."""
