@@ -14,6 +14,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import IntensityStatistics, LeakageCurve
 from autodiffseg.plan_inheritance import inherited, own_part
 from autodiffseg.records import Record
+from autodiffseg.sampling import Variance
 
 ATTENTION_HEADS = 8
 """Of the transformer layers; the recycling paper has eight."""
@@ -44,7 +45,13 @@ class NetworkPlan(Record):
     encoder_blocks: tuple[Count, ...]
     """Convolutions (plain) or residual blocks of two convolutions (residual) per stage."""
     decoder_blocks: tuple[Count, ...]
-    """Convolutions per decoder stage, finest first: one fewer than stages."""
+    """Convolutions per decoder stage, finest first: one fewer than stages. With additive skips residual blocks, one
+    for each skip (`encoder_blocks` + 1), at every stage."""
+    skips: Literal["concat", "add"] = "concat"
+    """How the decoder sees the encoder: each stage's result beside its own channels, or every block's result added to
+    them (the recycling paper's network, whose encoder is residual)."""
+    activation: Literal["leaky_relu", "gelu"] = "leaky_relu"
+    """After norms and residual sums; the recycling paper has `gelu`."""
     transformer_layers: int = Field(default=0, ge=0)
     """Self-attention layers at the coarsest stage; the recycling paper has one."""
     deep_supervision: bool = True
@@ -56,7 +63,9 @@ class NetworkPlan(Record):
         for name, wanted in (("kernels", stages), ("strides", stages), ("encoder_blocks", stages)):
             if len(getattr(self, name)) != wanted:
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries for {stages} stages")
-        if len(self.decoder_blocks) != stages - 1:
+        if self.skips == "add":
+            self._skips_can_be_added()
+        elif len(self.decoder_blocks) != stages - 1:
             raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries, {stages - 1} are needed")
         if len({len(entry) for entry in (*self.kernels, *self.strides)}) != 1:
             raise ValueError("every kernel and stride needs as many numbers as the configuration has dimensions")
@@ -69,6 +78,13 @@ class NetworkPlan(Record):
                 f"attention needs a multiple of {ATTENTION_HEADS} features, the last stage has {self.features[-1]}"
             )
         return self
+
+    def _skips_can_be_added(self) -> None:
+        if self.encoder != "residual":
+            raise ValueError(f"skips 'add' needs encoder 'residual', got '{self.encoder}'")
+        wanted = tuple(blocks + 1 for blocks in self.encoder_blocks)
+        if self.decoder_blocks != wanted:
+            raise ValueError(f"decoder_blocks must be {wanted} with skips 'add', one more than encoder_blocks")
 
     @property
     def divisor(self) -> tuple[int, ...]:
@@ -147,6 +163,9 @@ class DiffusionPlan(Record):
     """Variance of the first base step."""
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     """Variance of the last base step."""
+    zero_terminal_snr: bool | None = None
+    """Whether √ᾱ is rescaled so that the last base step is pure noise, as prediction begins. None: only where it would
+    otherwise show more than a hundredth of the mask (√ᾱ > 0.01), as the quadratic schedule and short ones do."""
     log_snr_shift: float = 0.0
     """Added to log(ᾱ/(1-ᾱ)): negative makes every step noisier and hides more of the label. A trainer's option of that
     name goes before it."""
@@ -158,6 +177,10 @@ class DiffusionPlan(Record):
     """What predict does unless told otherwise."""
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     """What predict does unless told otherwise."""
+    eta: float = Field(default=0.0, ge=0, le=1)
+    """DDIM's share of fresh noise, from 0 (none) to 1 (the variance of DDPM)."""
+    variance: Variance = "fixed-small"
+    """Of a DDPM step: that of the process, or the larger β."""
 
     @model_validator(mode="after")
     def _steps_exist(self) -> Self:

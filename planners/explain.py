@@ -151,6 +151,12 @@ def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset:
     ):
         yield f"| {stage} | {features} | {_by(kernel)} | {_by(stride)} |"
     yield ""
+    if network.skips == "add":
+        yield (
+            "The result of every block is added to the decoder, which has a block for each; layers of attention at the "
+            f"coarsest stage: {network.transformer_layers}."
+        )
+        yield ""
     if preset.deep_supervision and not network.deep_supervision:
         yield "Deep supervision is off: two stages have no coarser output with a weight."
         yield ""

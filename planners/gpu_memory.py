@@ -33,7 +33,8 @@ def surely_fits(planned: Planned, *, channels: int, limit: int) -> bool:
 
     Eight bytes per element of a convolution's output and 40 per voxel and output channel are more than any trainer of
     ours was ever counted to take (4.9 to 6.6 where activations dominate), and 3e9 hold the largest planned network with
-    its gradients and its optimiser.
+    its gradients and its optimiser. That is said of leaky rectifiers, which work in place, and of networks without
+    attention; others are always counted.
 
     Args:
         planned: with the elements of each configuration.
@@ -42,6 +43,8 @@ def surely_fits(planned: Planned, *, channels: int, limit: int) -> bool:
     """
     for name, reasons in planned.reasons.items():
         configuration = planned.plan.configuration(name)
+        if configuration.network.activation != "leaky_relu" or configuration.network.transformer_layers:
+            return False
         outputs = 40 * channels * math.prod(configuration.patch_size)
         tensors = (8 * reasons.patch.elements + outputs) * configuration.batch_size + 3_000_000_000
         if predicted_bytes(tensors) > limit:

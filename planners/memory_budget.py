@@ -21,13 +21,18 @@ def convolution_elements(network: NetworkPlan, patch: Sequence[int], *, channels
 
     Counts what nnU-Net counts, so that its calibrated budgets hold: every convolution of encoder and decoder, the
     upsampling convolutions and the head of the finest stage (not the heads of deep supervision). For a residual encoder
-    the stem, two convolutions a block and the projection of a skip that changes its size or channels.
+    the stem, two convolutions a block and the projection of a skip that changes its size or channels. Networks with
+    additive skips, which nnU-Net does not have, are counted alike; attention never is.
 
     Args:
         patch: voxels along each axis.
         channels: outputs of the head.
     """
     voxels = [math.prod(shape) for shape in stage_shapes(network, patch)]
+    if network.skips == "add":
+        return (
+            sum(_additive_stage(network, stage) * voxels[stage] for stage in range(len(voxels))) + channels * voxels[0]
+        )
     total = sum(_encoder_stage(network, stage) * voxels[stage] for stage in range(len(voxels)))
     if network.encoder == "residual":
         total += network.features[0] * voxels[0]  # the stem
@@ -43,3 +48,11 @@ def _encoder_stage(network: NetworkPlan, stage: int) -> int:
         return blocks * features
     changes = stage > 0 and (features != network.features[stage - 1] or max(network.strides[stage]) > 1)
     return (2 * blocks + (1 if changes else 0)) * features
+
+
+def _additive_stage(network: NetworkPlan, stage: int) -> int:
+    """Channels of all convolution outputs of one stage of a network with additive skips, encoder and decoder."""
+    blocks = network.encoder_blocks[stage] + network.decoder_blocks[stage]
+    if stage == len(network.features) - 1:
+        return (1 + 2 * (blocks + 2)) * network.features[stage]  # its entry, and the two blocks around attention
+    return (1 + 2 * blocks + 1) * network.features[stage]  # its entry, and the upsampling that leads back to it

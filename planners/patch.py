@@ -54,11 +54,11 @@ def plan_patch(spacing: Sequence[float], median_shape: Sequence[float], *, chann
     topology = plan_topology(spacing, first, max_stages=preset.max_stages)
     if topology.stages == 1:
         topology = plan_topology(spacing, _halvable(spacing, first), max_stages=preset.max_stages)
-    network = plan_network(topology, preset)
+    network, built = plan_network(topology, preset), topology
     shrunk = 0
     while True:
-        if (network.strides, network.kernels) != (topology.strides, topology.kernels):
-            network = plan_network(topology, preset)  # seldom: most rounds shorten the patch alone
+        if (built.strides, built.kernels) != (topology.strides, topology.kernels):
+            network, built = plan_network(topology, preset), topology  # seldom: most rounds shorten the patch alone
         elements = convolution_elements(network, topology.patch, channels=channels)
         fits = elements / limits.budget_batch * limits.fit_batch <= limits.budget
         if fits and math.prod(topology.patch) <= limits.max_patch_voxels:
@@ -104,13 +104,18 @@ def _halvable(spacing: Sequence[float], patch: Sequence[float]) -> tuple[float, 
 def plan_network(topology: Topology, preset: Preset) -> NetworkPlan:
     """The network of a topology: features double per stage, up to the preset's most."""
     stages = topology.stages
+    encoder, axes = preset.blocks(stages), len(topology.patch)
+    added = tuple(blocks + 1 for blocks in encoder)
     most = preset.limits(len(topology.patch)).max_features
     return NetworkPlan(
         encoder=preset.encoder,
         features=tuple(min(most, preset.base_features * 2**stage) for stage in range(stages)),
-        kernels=topology.kernels,
+        kernels=topology.kernels if preset.thin_kernels else ((3,) * axes,) * stages,
         strides=topology.strides,
-        encoder_blocks=preset.blocks(stages),
-        decoder_blocks=(preset.decoder_convolutions,) * (stages - 1),
+        encoder_blocks=encoder,
+        decoder_blocks=added if preset.skips == "add" else (preset.decoder_convolutions,) * (stages - 1),
+        skips=preset.skips,
+        activation=preset.activation,
+        transformer_layers=preset.transformer_layers,
         deep_supervision=preset.deep_supervision and stages > 2,
     )

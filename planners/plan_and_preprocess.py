@@ -35,7 +35,7 @@ def command(
             "--preset",
             metavar="NAME",
             help="default (if none is given): for a GPU with 10 GB. residual-m, -l, -xl: a residual encoder for 11, "
-            "24, 40 GB. cpu: a small network for two cores.",
+            "24, 40 GB. imgx-unet: the recycling paper's network, for 24 GB. cpu: a small network for two cores.",
         ),
     ] = None,
     name: Annotated[

@@ -109,6 +109,7 @@ def _shallow(plan: Plan, name: str) -> Plan:
     """The plan with one block or convolution per stage in configuration `name`."""
     found = plan.configuration(name)
     stages = len(found.network.features)
-    network = found.network.model_copy(update={"encoder_blocks": (1,) * stages, "decoder_blocks": (1,) * (stages - 1)})
+    decoder = (2,) * stages if found.network.skips == "add" else (1,) * (stages - 1)
+    network = found.network.model_copy(update={"encoder_blocks": (1,) * stages, "decoder_blocks": decoder})
     changed = {**plan.configurations, name: found.model_copy(update={"network": network})}
     return plan.model_copy(update={"configurations": changed})

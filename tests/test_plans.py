@@ -129,6 +129,29 @@ def test_attention_needs_features_for_its_heads() -> None:
         parsed(plan)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"encoder": "plain", "decoder_blocks": [3, 3]}, "skips 'add' needs encoder 'residual', got 'plain'"),
+        ({"decoder_blocks": [3]}, r"decoder_blocks must be \(3, 3\) with skips 'add'"),
+        ({"decoder_blocks": [3, 2]}, r"decoder_blocks must be \(3, 3\) with skips 'add'"),
+        ({"skips": "sum"}, "skips"),
+    ],
+)
+def test_added_skips_need_a_residual_encoder_and_a_block_for_each(change: dict[str, object], words: str) -> None:
+    plan = content()
+    plan["configurations"]["3d"]["network"] |= {"skips": "add", "encoder": "residual", **change}
+    with pytest.raises(UserError, match=words):
+        parsed(plan)
+    plan["configurations"]["3d"]["network"] |= {"skips": "add", "encoder": "residual", "decoder_blocks": [3, 3]}
+    assert parsed(plan).configuration("3d").network.activation == "leaky_relu"
+
+
+def test_a_plan_from_before_skips_could_be_added_means_concatenation() -> None:
+    network = parsed(content()).configuration("3d").network
+    assert (network.skips, network.activation) == ("concat", "leaky_relu")
+
+
 def test_data_are_shared_by_plans_that_differ_in_patch_batch_or_network() -> None:
     other = content()
     other["configurations"]["3d"] |= {"patch_size": [5, 4, 4], "batch_size": 7}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -15,6 +15,12 @@ TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 POOLINGS: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 SLOPE = 0.01
 """Of the leaky rectifier; also what the He initialisation assumes."""
+Activation = Literal["leaky_relu", "gelu"]
+
+
+def activation_layer(name: Activation) -> nn.Module:
+    """The non-linearity of that name; the leaky rectifier works in place, GELU (tanh form) needs its input again."""
+    return nn.LeakyReLU(SLOPE, inplace=True) if name == "leaky_relu" else nn.GELU(approximate="tanh")
 
 
 def convolution(
@@ -37,7 +43,7 @@ def initialise(conv: nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspo
 
 
 class ConvBlock(nn.Module):
-    """Convolution, conditioned instance norm, leaky rectifier.
+    """Convolution, conditioned instance norm, activation.
 
     The convolution has no bias: the norm would take it away again.
 
@@ -53,13 +59,13 @@ class ConvBlock(nn.Module):
         stride: Sequence[int],
         *,
         conditioned: bool,
-        rectified: bool = True,
+        activation: Activation | None = "leaky_relu",
     ) -> None:
-        """`rectified=False` leaves the last step to the caller, as a residual sum needs it."""
+        """Without `activation` the last step is left to the caller, as a residual sum needs it."""
         super().__init__()
         self.conv = convolution(inputs, outputs, kernel, stride, bias=False)
         self.norm = ConditionedInstanceNorm(outputs, conditioned=conditioned)
-        self.activation = nn.LeakyReLU(SLOPE, inplace=True) if rectified else nn.Identity()
+        self.activation = nn.Identity() if activation is None else activation_layer(activation)
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
         """Apply the block; `embedding` is None without conditioning."""
@@ -75,18 +81,25 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int], *, conditioned: bool
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        *,
+        conditioned: bool,
+        activation: Activation = "leaky_relu",
     ) -> None:
         """The first convolution carries the stride."""
         super().__init__()
         ones = (1,) * len(kernel)
-        self.first = ConvBlock(inputs, outputs, kernel, stride, conditioned=conditioned)
-        self.second = ConvBlock(outputs, outputs, kernel, ones, conditioned=conditioned, rectified=False)
+        self.first = ConvBlock(inputs, outputs, kernel, stride, conditioned=conditioned, activation=activation)
+        self.second = ConvBlock(outputs, outputs, kernel, ones, conditioned=conditioned, activation=None)
         self.pool = POOLINGS[len(kernel)](tuple(stride), tuple(stride)) if any(s > 1 for s in stride) else nn.Identity()
         self.projection = (
-            ConvBlock(inputs, outputs, ones, ones, conditioned=False, rectified=False) if inputs != outputs else None
+            ConvBlock(inputs, outputs, ones, ones, conditioned=False, activation=None) if inputs != outputs else None
         )
-        self.activation = nn.LeakyReLU(SLOPE, inplace=True)
+        self.activation = activation_layer(activation)
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
         """Apply the block; `embedding` is None without conditioning."""
@@ -110,12 +123,20 @@ class Stage(nn.Module):
         *,
         depth: int,
         conditioned: bool,
+        activation: Activation = "leaky_relu",
     ) -> None:
         """`depth` blocks of one kind."""
         super().__init__()
         ones = (1,) * len(kernel)
         self.blocks = nn.ModuleList(
-            block(inputs if i == 0 else outputs, outputs, kernel, stride if i == 0 else ones, conditioned=conditioned)
+            block(
+                inputs if i == 0 else outputs,
+                outputs,
+                kernel,
+                stride if i == 0 else ones,
+                conditioned=conditioned,
+                activation=activation,
+            )
             for i in range(depth)
         )
 

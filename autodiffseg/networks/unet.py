@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from autodiffseg.networks.additive import AdditiveBody
 from autodiffseg.networks.blocks import CONVOLUTIONS, TRANSPOSED, ConvBlock, ResidualBlock, Stage, initialise
 from autodiffseg.networks.conditioning import LevelEmbedding
-from autodiffseg.networks.transformer import TransformerLayer
+from autodiffseg.networks.transformer import Transformer
 from autodiffseg.plans import NetworkPlan
 
 LevelConditioning = Literal["film", "none"]
@@ -20,7 +21,8 @@ class UNet(nn.Module):
 
     The noised mask, if there is one, is concatenated to the image (both papers do so); the noise level scales and
     shifts every norm. `encode` and `denoise` are `forward` in two halves, so that what does not change over the
-    sampling steps is computed once; with concatenation that is nothing, and `encode` hands the image on.
+    sampling steps is computed once; with concatenation that is nothing, and `encode` hands the image on. With additive
+    skips everything between input and heads is `AdditiveBody`.
 
     Shape:
         image `(B, image_channels, *patch)`, mask `(B, mask_channels, *patch)` in [0, 1] or None, level `(B,)` or
@@ -46,36 +48,62 @@ class UNet(nn.Module):
         self.divisor = plan.divisor
         self.embedding = LevelEmbedding() if conditioned else None
 
+        inputs = image_channels + mask_channels
+        self.additive = AdditiveBody(plan, inputs, conditioned=conditioned) if plan.skips == "add" else None
+        if self.additive is None:
+            self._build_concatenating(plan, inputs, conditioned=conditioned)
+        self.heads = nn.ModuleList()
+        for i in reversed(range(len(plan.features) - 1)):  # coarse to fine
+            # The coarsest level is never supervised (nnU-Net's rule), unless it is the only one.
+            if i == 0 or (plan.deep_supervision and i < len(plan.features) - 2):
+                head = CONVOLUTIONS[dimensions](plan.features[i], classes, 1)
+                initialise(head)
+                self.heads.append(head)
+
+    def _build_concatenating(self, plan: NetworkPlan, inputs: int, *, conditioned: bool) -> None:
+        """Encoder, bottom and decoder of a plan with `skips: concat`."""
+        dimensions, activation = len(plan.kernels[0]), plan.activation
+        ones = (1,) * dimensions
         block: type[ConvBlock] | type[ResidualBlock] = ConvBlock if plan.encoder == "plain" else ResidualBlock
-        widths = [image_channels + mask_channels, *plan.features]
+        widths = [inputs, *plan.features]
         self.stem: ConvBlock | None = None
         if plan.encoder == "residual":
-            one = (1,) * dimensions
-            self.stem = ConvBlock(widths[0], plan.features[0], plan.kernels[0], one, conditioned=conditioned)
+            self.stem = ConvBlock(
+                inputs, plan.features[0], plan.kernels[0], ones, conditioned=conditioned, activation=activation
+            )
             widths[0] = plan.features[0]
         self.encoder = nn.ModuleList(
             Stage(
-                block, widths[i], widths[i + 1], plan.kernels[i], plan.strides[i], depth=depth, conditioned=conditioned
+                block,
+                widths[i],
+                widths[i + 1],
+                plan.kernels[i],
+                plan.strides[i],
+                depth=depth,
+                conditioned=conditioned,
+                activation=activation,
             )
             for i, depth in enumerate(plan.encoder_blocks)
         )
-        self.bottom = nn.ModuleList(TransformerLayer(plan.features[-1]) for _ in range(plan.transformer_layers))
-        self.upsample, self.decoder, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        ones = (1,) * dimensions
+        self.bottom = Transformer(plan.features[-1], plan.transformer_layers) if plan.transformer_layers else None
+        self.upsample, self.decoder = nn.ModuleList(), nn.ModuleList()
         for i in reversed(range(len(plan.features) - 1)):  # coarse to fine
             fine, coarse, stride = plan.features[i], plan.features[i + 1], plan.strides[i + 1]
             up = TRANSPOSED[dimensions](coarse, fine, stride, stride)
             initialise(up)
             self.upsample.append(up)
-            depth = plan.decoder_blocks[i]
             self.decoder.append(
-                Stage(ConvBlock, 2 * fine, fine, plan.kernels[i], ones, depth=depth, conditioned=conditioned)
+                Stage(
+                    ConvBlock,
+                    2 * fine,
+                    fine,
+                    plan.kernels[i],
+                    ones,
+                    depth=plan.decoder_blocks[i],
+                    conditioned=conditioned,
+                    activation=activation,
+                )
             )
-            # The coarsest level is never supervised (nnU-Net's rule), unless it is the only one.
-            if i == 0 or (plan.deep_supervision and i < len(plan.features) - 2):
-                head = CONVOLUTIONS[dimensions](fine, classes, 1)
-                initialise(head)
-                self.heads.append(head)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor | list[Tensor]:
         """Logits, or the list of them (finest first) in training mode with deep supervision."""
@@ -98,6 +126,9 @@ class UNet(nn.Module):
         self._check(image, mask, level)
         embedding = self.embedding(level) if self.embedding is not None else None
         x = image if mask is None else torch.cat([image, mask], dim=1)
+        if self.additive is not None:
+            features: list[Tensor] = self.additive(x, embedding)
+            return features
         if self.stem is not None:
             x = self.stem(x, embedding)
         skips = []
@@ -105,8 +136,8 @@ class UNet(nn.Module):
             x = stage(x, embedding)
             skips.append(x)
         skips.pop()
-        for layer in self.bottom:
-            x = layer(x)
+        if self.bottom is not None:
+            x = self.bottom(x)
         features = []
         for up, stage in zip(self.upsample, self.decoder, strict=True):
             x = stage(torch.cat([up(x), skips.pop()], dim=1), embedding)

@@ -125,6 +125,8 @@ def test_every_key_is_taken_over() -> None:
             "strides": STRIDES,
             "encoder_blocks": [2, 2, 2],
             "decoder_blocks": [1, 2],  # theirs goes from coarse to fine, ours from fine to coarse
+            "skips": "concat",
+            "activation": "leaky_relu",
             "transformer_layers": 0,
             "deep_supervision": True,
         },

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
+from autodiffseg.networks.unet import UNet
 from autodiffseg.planners.memory_budget import convolution_elements, stage_shapes
 from autodiffseg.plans import NetworkPlan
 
@@ -55,3 +58,17 @@ def test_a_residual_network_counted_by_hand() -> None:
 def test_stage_shapes_follow_the_strides() -> None:
     plan = network((4, 8, 8), 2).model_copy(update={"strides": ((1, 1), (1, 2), (2, 2))})
     assert list(stage_shapes(plan, (6, 8))) == [(6, 8), (6, 4), (3, 2)]
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_network_with_added_skips_is_counted_as_its_convolutions_are(blocks: int) -> None:
+    values = {"skips": "add", "transformer_layers": 1, "decoder_blocks": (blocks + 1,) * 3, "deep_supervision": False}
+    plan = NetworkPlan.model_validate({**network((8, 16, 16), 2, "residual", (blocks,) * 3).model_dump(), **values})
+    made: list[int] = []
+    with torch.device("meta"):
+        net = UNet(plan, image_channels=1, classes=5)
+        for module in net.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                module.register_forward_hook(lambda module, inputs, output: made.append(output.numel()))
+        net(torch.empty(1, 1, 16, 16))
+    assert convolution_elements(plan, (16, 16), channels=5) == sum(made)

@@ -91,6 +91,16 @@ def test_the_spacings_seen_stand_in_the_explanation(phantom_raw: Path, tmp_path:
     assert re.search(r"\| `residual-xl` \| `3d_fullres` \| 3 × 1 × 1 \|", page)
 
 
+def test_the_papers_network_is_planned_from_the_command_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--preset", "imgx-unet", "--num-processes", "1", "--explain", "--workspace", str(tmp_path)]
+    assert run(["plan-and-preprocess", str(photos), *options]) == 0
+    network = Workspace(tmp_path).plan(photos.name, "imgx-unet").configuration("2d").network
+    assert (network.features, network.skips) == ((32, 64, 128, 256), "add")
+    assert "layers of attention at the coarsest stage: 1." in capsys.readouterr().out
+
+
 def test_colour_and_grey_images_are_planned_alike_but_for_their_channels(photos: Path, tmp_path: Path) -> None:
     grey = planned(photos, tmp_path / "grey").configuration("2d")
     for path in (photos / "imagesTr").iterdir():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autodiffseg.errors import UserError
-from autodiffseg.planners.presets import CPU, DEFAULT, RESIDUAL_L, find_preset
+from autodiffseg.planners.patch import plan_patch
+from autodiffseg.planners.presets import CPU, DEFAULT, IMGX_UNET, RESIDUAL_L, find_preset
 
 
 def test_presets_are_found_by_name() -> None:
@@ -16,7 +17,9 @@ def test_presets_are_found_by_name() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"Unknown preset 'cpuu'. Did you mean 'cpu'\? Known: cpu, default, residual-l"):
+    with pytest.raises(
+        UserError, match=r"Unknown preset 'cpuu'. Did you mean 'cpu'\? Known: cpu, default, imgx-unet, residual-l"
+    ):
         find_preset("cpuu")
 
 
@@ -32,3 +35,21 @@ def test_budgets_scale_with_the_card() -> None:
     assert RESIDUAL_L.scaled_to(24) == RESIDUAL_L
     with pytest.raises(UserError, match="made for a CPU"):
         CPU.scaled_to(8)
+
+
+@pytest.mark.parametrize("shape", [(1, 300, 280), (3, 40, 40), (200, 240, 220)])
+def test_the_papers_network_is_planned_with_its_own_widths_blocks_and_kernels(shape: tuple[int, ...]) -> None:
+    found = plan_patch((6.0, 1.0, 1.0), shape, channels=3, preset=IMGX_UNET)
+    network = found.network
+    stages = len(network.features)
+    assert network.features == (32, 64, 128, 256)[:stages]
+    assert (network.encoder_blocks, network.decoder_blocks) == ((2,) * stages, (3,) * stages)
+    assert (network.skips, network.activation, network.transformer_layers) == ("add", "gelu", 1)
+    assert set(network.kernels) == {(3, 3, 3)}
+    assert network.strides == found.topology.strides
+
+
+def test_the_papers_patch_of_128_voxels_fits_its_preset_twice() -> None:
+    elements = plan_patch((1, 1, 1), (128, 128, 128), channels=16, preset=IMGX_UNET).elements
+    assert IMGX_UNET.three.min_batch == 2
+    assert elements <= IMGX_UNET.three.budget

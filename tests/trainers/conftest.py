@@ -18,8 +18,8 @@ from autodiffseg.trainers.options import read_settings
 MakeTrainer = Callable[..., Trainer]
 
 
-def tiny_plan(dimensions: int = 3, *, deep_supervision: bool = False) -> Plan:
-    """Two or three stages, patch 8, one channel, plan name `tiny`."""
+def tiny_plan(dimensions: int = 3, *, deep_supervision: bool = False, additive: bool = False) -> Plan:
+    """Three stages, patch 8, one channel, plan name `tiny`; `additive` makes a small network like the paper's."""
     two, three = (2,) * dimensions, (3,) * dimensions
     network = NetworkPlan(
         features=(4, 8, 8),
@@ -29,6 +29,11 @@ def tiny_plan(dimensions: int = 3, *, deep_supervision: bool = False) -> Plan:
         decoder_blocks=(1, 1),
         deep_supervision=deep_supervision,
     )
+    if additive:
+        # On maps of 2³ voxels torch's CPU convolution (2.13, bfloat16) leaves NaN in the gradient of weights at times.
+        network = network.model_copy(update={"strides": (*network.strides[:2], (1,) * dimensions)})
+        like_the_paper = {"encoder": "residual", "skips": "add", "activation": "gelu", "transformer_layers": 1}
+        network = NetworkPlan.model_validate({**network.model_dump(), **like_the_paper, "decoder_blocks": (2, 2, 2)})
     configuration = ConfigurationPlan.model_validate(
         {
             "dimensions": dimensions,
@@ -84,11 +89,12 @@ def make_trainer() -> MakeTrainer:
         precision: str = "fp32",
         regions: bool = False,
         deep_supervision: bool = False,
+        additive: bool = False,
         settings: tuple[str, ...] = (),
     ) -> Trainer:
         torch.manual_seed(0)
         cls = trainer_class(name)
-        plan = tiny_plan(dimensions, deep_supervision=deep_supervision)
+        plan = tiny_plan(dimensions, deep_supervision=deep_supervision, additive=additive)
         return cls(
             plan,
             "patches",

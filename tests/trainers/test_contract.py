@@ -70,6 +70,18 @@ def test_no_parameter_is_left_without_gradient(
     assert [parameter for parameter, gradient in found.items() if not gradient.isfinite().all()] == []
 
 
+@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize(("device", "precision"), PLACES)
+def test_the_papers_network_trains_with_every_trainer(
+    make_trainer: Make, make_batch: Make, name: str, device: str, precision: str
+) -> None:
+    trainer = make_trainer(name, device=device, precision=precision, additive=True)
+    found = gradients(trainer, make_batch(device=device))
+    assert set(found) == {parameter for parameter, _ in trainer.network.named_parameters()}
+    assert [parameter for parameter, gradient in found.items() if not gradient.abs().sum() > 0] == []
+    assert [parameter for parameter, gradient in found.items() if not gradient.isfinite().all()] == []
+
+
 @pytest.mark.parametrize("name", DIFFUSION)
 @pytest.mark.parametrize(("device", "precision"), PLACES)
 def test_the_gradient_is_that_of_the_second_pass_alone(
@@ -202,8 +214,11 @@ def test_without_conditioning_the_network_has_no_level_layers(make_trainer: Make
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_loaded_checkpoint_predicts_the_same(make_trainer: Make, make_batch: Make, tmp_path: Path, name: str) -> None:
-    trainer, image = make_trainer(name), make_batch().image
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_loaded_checkpoint_predicts_the_same(
+    make_trainer: Make, make_batch: Make, tmp_path: Path, name: str, additive: bool
+) -> None:
+    trainer, image = make_trainer(name, additive=additive), make_batch().image
     trainer.network.eval()
     save_checkpoint(tmp_path / "c.pt", trainer, name)
     loaded = load_trainer(tmp_path / "c.pt", torch.device("cpu"), "fp32")

@@ -36,6 +36,7 @@ def make_plan(
     encoder: str = "plain",
     blocks: tuple[int, ...] | None = None,
     decoder_convolutions: int = 2,
+    **more: Any,
 ) -> Plan:
     axes, stages = len(patch), len(features)
     network = NetworkPlan.model_validate(
@@ -47,6 +48,7 @@ def make_plan(
             "encoder_blocks": blocks or (2,) * stages,
             "decoder_blocks": (decoder_convolutions,) * (stages - 1),
             "deep_supervision": deep_supervision,
+            **more,
         }
     )
     configuration = ConfigurationPlan.model_validate(
@@ -115,6 +117,14 @@ def test_meta_tensors_take_what_the_allocator_gives_to_real_ones(
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_residual_encoder_takes_what_the_allocator_gives(precision: Any) -> None:
     plan = make_plan((16, 16, 16), (8, 16, 32), encoder="residual", blocks=(1, 2, 2), decoder_convolutions=1)
+    tracked = traced("recycling", plan, precision=precision, place="cpu", block=1).peak
+    assert tracked == pytest.approx(allocator_peak("recycling", plan, precision), rel=0.03)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_added_skips_and_attention_take_what_the_allocator_gives(precision: Any) -> None:
+    like_the_paper = {"skips": "add", "activation": "gelu", "transformer_layers": 1, "decoder_blocks": (3,) * 4}
+    plan = make_plan((32, 32, 32), (8, 16, 16, 32), encoder="residual", **like_the_paper)  # 64 tokens
     tracked = traced("recycling", plan, precision=precision, place="cpu", block=1).peak
     assert tracked == pytest.approx(allocator_peak("recycling", plan, precision), rel=0.03)
 
