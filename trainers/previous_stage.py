@@ -18,7 +18,6 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.runs import fold_records
-from autodiffseg.sampling import SamplingRequest
 
 from .base import Trainer
 from .model_folder import checkpoint_id, find_checkpoints, load_models
@@ -60,7 +59,8 @@ def load_previous_stage(
     *,
     device: torch.device,
     precision: str,
-    asked: SamplingRequest,
+    steps: int | None,
+    sampler: str | None,
     seed: int,
     step_size: float,
     mirroring: bool,
@@ -75,7 +75,8 @@ def load_previous_stage(
         cascade: one of its trainers.
         device: where it runs.
         precision: of its network.
-        asked: how to sample; what is None is its plan's.
+        steps: sampling steps; None is its plan's.
+        sampler: None is its plan's.
         seed: of the noise.
         step_size: of the windows.
         mirroring: average over mirror axes.
@@ -108,7 +109,7 @@ def load_previous_stage(
         first.configuration_name,
         first.spec,
         device=device,
-        sampling=choose_sampling(first.plan, *asked),
+        sampling=choose_sampling(first.plan, steps, sampler),
         seed=seed,
         step_size=step_size,
         mirroring=mirroring,

@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
 from autodiffseg.errors import UserError
-from autodiffseg.sampling import SamplingRequest
 
 if TYPE_CHECKING:
     from autodiffseg.workspace import Workspace
@@ -31,12 +30,6 @@ def command(
     checkpoint: Annotated[str, typer.Option(help="last, or best: chosen on the very cases it is scored on.")] = "last",
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps. Default: the plan's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm or ddim. Default: the plan's.")] = None,
-    eta: Annotated[
-        float | None, typer.Option(help="Of ddim: share of fresh noise, 0 (none) to 1. Default: the plan's.")
-    ] = None,
-    variance: Annotated[
-        str | None, typer.Option(help="Of ddpm: fixed-small or fixed-large. Default: the plan's.")
-    ] = None,
     device: DeviceOption = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     workspace: WorkspaceOption = None,
@@ -68,18 +61,19 @@ def command(
     chosen_device = choose_device(device)
     path = find_checkpoints(run, (fold,), checkpoint)[fold]
     model = load_trainer(path, chosen_device, precision)
-    run_validation(model, fold_folder(run, fold), place, SamplingRequest(steps, sampler, eta, variance), checkpoint=checkpoint)
+    run_validation(model, fold_folder(run, fold), place, steps=steps, sampler=sampler, checkpoint=checkpoint)
 
 
 def run_validation(
     trainer: Trainer,
     folder: Path,
     workspace: Workspace,
-    asked: SamplingRequest | None = None,
     *,
+    steps: int | None = None,
+    sampler: str | None = None,
     checkpoint: str = "last",
 ) -> None:
-    """Validate a fold with a progress bar, and print its scores; without `asked` it is sampled as planned."""
+    """Validate a fold with a progress bar, and print its scores."""
     from .validation import validate_fold
 
     columns = (TextColumn("Validating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -89,7 +83,8 @@ def run_validation(
             trainer,
             folder,
             workspace,
-            asked=asked or SamplingRequest(),
+            steps=steps,
+            sampler=sampler,
             checkpoint=checkpoint,
             on_start=lambda count: progress.update(task, total=count),
             on_case=lambda case: progress.advance(task),

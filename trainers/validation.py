@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from autodiffseg.errors import UserError
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
-from autodiffseg.sampling import SamplingRequest
 from autodiffseg.workspace import Workspace
 
 from .out_of_fold import find_previous_run, previous_segmentations
@@ -30,7 +29,8 @@ def validate_fold(
     folder: Path,
     workspace: Workspace,
     *,
-    asked: SamplingRequest = SamplingRequest(),  # noqa: B008 -- immutable
+    steps: int | None = None,
+    sampler: str | None = None,
     checkpoint: str = "last",
     on_case: Callable[[str], None] | None = None,
     on_start: Callable[[int], None] | None = None,
@@ -41,7 +41,8 @@ def validate_fold(
         trainer: with the weights of the fold.
         folder: of the fold; its run.json says which cases are its own.
         workspace: where the preprocessed cases and the reference labels lie.
-        asked: how to sample; what is None is the plan's.
+        steps: sampling steps; None is the plan's.
+        sampler: ddpm or ddim; None is the plan's.
         checkpoint: recorded in the summary; `best` was chosen on these very cases.
         on_case: told each case that is done.
         on_start: told the number of cases.
@@ -55,7 +56,7 @@ def validate_fold(
     record = RunRecord.load(folder / RECORD)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
     cases = record.validation_cases
-    sampling = choose_sampling(trainer.plan, *asked)
+    sampling = choose_sampling(trainer.plan, steps, sampler)
     predictor = make_predictor(
         [trainer], trainer.plan, record.configuration, trainer.spec, device=trainer.device, sampling=sampling
     )
