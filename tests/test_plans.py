@@ -160,6 +160,24 @@ def test_data_are_shared_by_plans_that_differ_in_patch_batch_or_network() -> Non
     assert parsed(other).data_id("3d") != parsed(content()).data_id("3d")
 
 
+def test_a_child_with_another_spacing_has_data_of_its_own_name() -> None:
+    plan = content()
+    plan["configurations"]["coarse"] = {"inherits_from": "3d", "spacing": [2, 1, 1]}
+    assert parsed(plan).data_id("coarse").startswith("coarse-")
+
+
+def test_another_target_size_has_other_data() -> None:
+    plan = content()
+    flat = {"dimensions": 2, "spacing": [1, 1], "median_shape": [9, 9], "patch_size": [8, 8], "mirror_axes": []}
+    network = plan["configurations"]["3d"]["network"] | {"kernels": [[3, 3]] * 2, "strides": [[1, 1], [2, 2]]}
+    plan["configurations"]["2d"] = plan["configurations"]["3d"] | flat | {"network": network}
+    names = set()
+    for size in (None, [64, 64], [64, 48]):
+        plan["configurations"]["2d"]["target_size"] = size
+        names.add(parsed(plan).data_id("2d"))
+    assert len(names) == 3
+
+
 def test_a_copied_plan_is_called_by_its_file(tmp_path: Path) -> None:
     parsed(content()).save(Workspace(tmp_path).plan_path("Dataset001_Toy", "mine"))
     assert Workspace(tmp_path).plan("Dataset001_Toy", "mine").name == "mine"

@@ -47,7 +47,8 @@ def test_the_samples_that_memory_would_hold_follow_from_the_budget_that_is_told(
 
 
 def test_a_median_is_called_one_even_where_the_50th_percentile_rounds_otherwise() -> None:
-    assert "| 1.345 | the median |" in explanation(spacings=(0.41, 2.28))
+    page = explanation(spacings=(0.41, 2.28))
+    assert "| z | 0.41 | 0.597 | 1.345 | 2.093 | 2.28 | 1.345 | the median |" in page
 
 
 def test_the_share_of_a_tiny_class_is_not_shown_as_nothing() -> None:

@@ -205,6 +205,12 @@ def test_quantiles_are_those_of_the_voxels(tmp_path: Path) -> None:
     assert math.isclose(found.max, values.max(), rel_tol=1e-6)
 
 
+def test_the_tails_are_cut_at_half_a_percent(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).uniform(1, 2, (8, 64, 64))
+    (found,) = take(dataset(tmp_path, [(image, np.ones(image.shape))])).intensities
+    assert (found.percentile_00_5, found.percentile_99_5) == pytest.approx((1.005, 1.995), abs=0.002)
+
+
 def test_every_failing_case_is_named(tmp_path: Path) -> None:
     raw = dataset(tmp_path, [case()] * 4)
     for index in (1, 3):

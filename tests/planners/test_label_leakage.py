@@ -192,6 +192,12 @@ def test_blocks_hold_their_class_and_no_more_voxels_than_allowed(shape: tuple[in
     assert 0.7 * min(4096, label.size) <= block.size <= 4096
 
 
+def test_a_block_lies_around_the_middle_of_its_class() -> None:
+    label = np.zeros((1, 1, 300), np.uint8)
+    label[..., 100:201] = 1
+    assert block_around(label, (1,), 20)[2] == slice(140, 160)
+
+
 def test_cases_are_spread_evenly_and_never_twice() -> None:
     cases = [f"case_{index:03d}" for index in range(100)]
     chosen = _evenly(cases, MOST_BLOCKS)

@@ -24,6 +24,11 @@ def test_a_coarse_axis_that_is_not_short_keeps_its_median() -> None:
     assert target_spacing(spacings, [(100, 200, 200)] * 11) == pytest.approx((4.5, 1.0, 1.0))
 
 
+def test_it_must_be_short_against_each_of_the_other_axes() -> None:
+    spacings = [(5.0 - 0.1 * index, 1.0, 1.0) for index in range(11)]
+    assert target_spacing(spacings, [(20, 60, 200)] * 11) == pytest.approx((4.5, 1.0, 1.0))
+
+
 def test_an_axis_at_three_times_the_others_is_not_coarse() -> None:
     spacings = [(3.0 if index else 1.0, 1.0, 1.0) for index in range(11)]
     assert target_spacing(spacings, FLAT) == (3.0, 1.0, 1.0)
