@@ -14,6 +14,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import IntensityStatistics, LeakageCurve
 from autodiffseg.plan_inheritance import inherited, own_part
 from autodiffseg.records import Record
+from autodiffseg.sampling import Variance
 
 ATTENTION_HEADS = 8
 """Of the transformer layers; the recycling paper has eight."""
@@ -162,6 +163,9 @@ class DiffusionPlan(Record):
     """Variance of the first base step."""
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     """Variance of the last base step."""
+    zero_terminal_snr: bool | None = None
+    """Whether √ᾱ is rescaled so that the last base step is pure noise, as prediction begins. None: only where it would
+    otherwise show more than a hundredth of the mask (√ᾱ > 0.01), as the quadratic schedule and short ones do."""
     log_snr_shift: float = 0.0
     """Added to log(ᾱ/(1-ᾱ)): negative makes every step noisier and hides more of the label. A trainer's option of that
     name goes before it."""
@@ -173,6 +177,10 @@ class DiffusionPlan(Record):
     """What predict does unless told otherwise."""
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     """What predict does unless told otherwise."""
+    eta: float = Field(default=0.0, ge=0, le=1)
+    """DDIM's share of fresh noise, from 0 (none) to 1 (the variance of DDPM)."""
+    variance: Variance = "fixed-small"
+    """Of a DDPM step: that of the process, or the larger β."""
 
     @model_validator(mode="after")
     def _steps_exist(self) -> Self:

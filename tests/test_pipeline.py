@@ -48,6 +48,18 @@ def test_planning_writes_what_training_needs_and_nothing_else(planned_phantom: P
     assert {name for name in found - stored if not name.startswith("2d-")} == labels | single | plans
 
 
+def test_validate_refuses_a_sampling_that_does_not_exist(
+    trained_phantom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["validate", "Phantom", "3d_fullres", "0", "--device", "cpu", "--workspace", str(trained_phantom)]
+    for more, words in (
+        (["--sampler", "ddim", "--eta", "2"], "--eta 2"),
+        (["--variance", "large"], "--variance large"),
+    ):
+        assert run([*arguments, *more]) == 2
+        assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("trainer", ["supervised", "recycling"])
 def test_training_leaves_a_whole_fold(trainer: str, trained_phantom: Path) -> None:
     assert files_of(model(trained_phantom, trainer) / "fold_0") == {

@@ -105,6 +105,8 @@ def test_a_network_that_cannot_be_built_is_refused(key: str, value: Any, words: 
         ("iterations", 0, "iterations"),
         ("configurations", {}, "at least 1 item"),
         ("diffusion", {"sampling_steps": 11, "base_steps": 10}, "more than the 10 base_steps"),
+        ("diffusion", {"schedule": "exponential"}, "diffusion.schedule': .*'linear', 'quadratic'"),
+        ("diffusion", {"eta": 1.5}, "diffusion.eta': .*less than or equal to 1"),
         ("diffusion", {"log_snr_shift": float("nan")}, "diffusion.log_snr_shift.*finite number"),
         ("diffusion", {"log_snr_shift": float("-inf")}, "diffusion.log_snr_shift.*finite number"),
     ],

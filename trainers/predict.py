@@ -30,6 +30,12 @@ def command(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps. Default: the plan's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm or ddim. Default: the plan's.")] = None,
+    eta: Annotated[
+        float | None, typer.Option(help="Of ddim: share of fresh noise, 0 (none) to 1. Default: the plan's.")
+    ] = None,
+    variance: Annotated[
+        str | None, typer.Option(help="Of ddpm: fixed-small or fixed-large. Default: the plan's.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     step_size: Annotated[
         float, typer.Option(min=0.05, max=1.0, help="Distance of the windows as a fraction of the patch.")
@@ -75,6 +81,7 @@ def command(
 
     # The weights hold what the images are checked against: number of channels and file ending.
     from autodiffseg.prediction_inputs import check_prediction_inputs
+    from autodiffseg.sampling import SamplingRequest
 
     from .model_folder import checkpoint_id, load_models
     from .precision import choose_device, choose_precision
@@ -87,14 +94,14 @@ def command(
     models = load_models(checkpoints, device=chosen_device, precision=chosen_precision)
     first = models[0]
     configuration = first.configuration_name
-    sampling = choose_sampling(first.plan, steps, sampler)
+    asked = SamplingRequest(steps, sampler, eta, variance)
+    sampling = choose_sampling(first.plan, *asked)
     previous = load_previous_stage(
         model,
         first,
         device=chosen_device,
         precision=chosen_precision,
-        steps=steps,
-        sampler=sampler,
+        asked=asked,
         seed=seed,
         step_size=step_size,
         mirroring=mirroring,

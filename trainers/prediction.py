@@ -6,7 +6,7 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import PreviousStageStore, onto_preprocessed_grid
-from autodiffseg.sampling import Sampling
+from autodiffseg.sampling import Sampling, Variance
 from autodiffseg.text_headers import require_undamaged
 
 if TYPE_CHECKING:
@@ -36,18 +36,38 @@ OUT_OF_MEMORY = (
 )
 
 
-def choose_sampling(plan: Plan, steps: int | None = None, sampler: str | None = None) -> Sampling:
+def choose_sampling(
+    plan: Plan,
+    steps: int | None = None,
+    sampler: str | None = None,
+    eta: float | None = None,
+    variance: str | None = None,
+) -> Sampling:
     """The sampling that is asked for; what is None is the plan's.
 
     Raises:
-        UserError: when there is no such sampler, or the plan's schedule cannot be walked in so many steps.
+        UserError: when there is no such sampler or variance, eta is outside [0, 1], either is meant for the other
+            sampler, or the plan's schedule cannot be walked in so many steps.
     """
     name = sampler or plan.diffusion.sampler
     if name not in ("ddpm", "ddim"):
         raise UserError(f"--sampler {name}: ddpm and ddim are possible.")
-    count = steps or plan.diffusion.sampling_steps
+    if eta is not None and not 0 <= eta <= 1:
+        raise UserError(f"--eta {eta:g}: DDIM's share of fresh noise is from 0 to 1.")
+    if variance is not None and variance not in get_args(Variance):
+        raise UserError(f"--variance {variance}: {' and '.join(get_args(Variance))} are possible.")
+    if eta is not None and name != "ddim":
+        raise UserError("--eta is for DDIM; ask for --sampler ddim with it, or leave it out.")
+    if variance is not None and name != "ddpm":
+        raise UserError("--variance is for DDPM; ask for --sampler ddpm with it, or leave it out.")
+    count = plan.diffusion.sampling_steps if steps is None else steps
     respaced_steps(plan.diffusion.base_steps, count, plan.diffusion.respacing)
-    return Sampling.model_validate({"steps": count, "sampler": name})
+    chosen: dict[str, object] = {"steps": count, "sampler": name}
+    if name == "ddim":
+        chosen["eta"] = plan.diffusion.eta if eta is None else eta
+    else:
+        chosen["variance"] = variance or plan.diffusion.variance
+    return Sampling.model_validate(chosen)
 
 
 def make_predictor(

@@ -18,6 +18,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.runs import fold_records
+from autodiffseg.sampling import SamplingRequest
 
 from .base import Trainer
 from .model_folder import checkpoint_id, find_checkpoints, load_models
@@ -59,8 +60,7 @@ def load_previous_stage(
     *,
     device: torch.device,
     precision: str,
-    steps: int | None,
-    sampler: str | None,
+    asked: SamplingRequest,
     seed: int,
     step_size: float,
     mirroring: bool,
@@ -75,8 +75,7 @@ def load_previous_stage(
         cascade: one of its trainers.
         device: where it runs.
         precision: of its network.
-        steps: sampling steps; None is its plan's.
-        sampler: None is its plan's.
+        asked: how to sample; what is None is its plan's.
         seed: of the noise.
         step_size: of the windows.
         mirroring: average over mirror axes.
@@ -109,7 +108,7 @@ def load_previous_stage(
         first.configuration_name,
         first.spec,
         device=device,
-        sampling=choose_sampling(first.plan, steps, sampler),
+        sampling=choose_sampling(first.plan, *asked),
         seed=seed,
         step_size=step_size,
         mirroring=mirroring,

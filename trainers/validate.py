@@ -13,6 +13,7 @@ from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOptio
 from autodiffseg.errors import UserError
 
 if TYPE_CHECKING:
+    from autodiffseg.sampling import SamplingRequest
     from autodiffseg.workspace import Workspace
 
     from .base import Trainer
@@ -30,6 +31,12 @@ def command(
     checkpoint: Annotated[str, typer.Option(help="last, or best: chosen on the very cases it is scored on.")] = "last",
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps. Default: the plan's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm or ddim. Default: the plan's.")] = None,
+    eta: Annotated[
+        float | None, typer.Option(help="Of ddim: share of fresh noise, 0 (none) to 1. Default: the plan's.")
+    ] = None,
+    variance: Annotated[
+        str | None, typer.Option(help="Of ddpm: fixed-small or fixed-large. Default: the plan's.")
+    ] = None,
     device: DeviceOption = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     workspace: WorkspaceOption = None,
@@ -46,6 +53,7 @@ def command(
       autodiffseg validate 4 3d_fullres 0 --trainer diffusion --plan cpu --steps 10 --sampler ddim
     """
     from autodiffseg.runs import fold_folder, run_name
+    from autodiffseg.sampling import SamplingRequest
     from autodiffseg.workspace import Workspace
 
     from .checkpoints import load_trainer
@@ -61,19 +69,20 @@ def command(
     chosen_device = choose_device(device)
     path = find_checkpoints(run, (fold,), checkpoint)[fold]
     model = load_trainer(path, chosen_device, precision)
-    run_validation(model, fold_folder(run, fold), place, steps=steps, sampler=sampler, checkpoint=checkpoint)
+    run_validation(
+        model, fold_folder(run, fold), place, SamplingRequest(steps, sampler, eta, variance), checkpoint=checkpoint
+    )
 
 
 def run_validation(
     trainer: Trainer,
     folder: Path,
     workspace: Workspace,
+    asked: SamplingRequest | None = None,
     *,
-    steps: int | None = None,
-    sampler: str | None = None,
     checkpoint: str = "last",
 ) -> None:
-    """Validate a fold with a progress bar, and print its scores."""
+    """Validate a fold with a progress bar, and print its scores; without `asked` it is sampled as planned."""
     from .validation import validate_fold
 
     columns = (TextColumn("Validating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -83,8 +92,7 @@ def run_validation(
             trainer,
             folder,
             workspace,
-            steps=steps,
-            sampler=sampler,
+            asked=asked,
             checkpoint=checkpoint,
             on_start=lambda count: progress.update(task, total=count),
             on_case=lambda case: progress.advance(task),

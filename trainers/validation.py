@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autodiffseg.errors import UserError
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
+from autodiffseg.sampling import SamplingRequest
 from autodiffseg.workspace import Workspace
 
 from .out_of_fold import find_previous_run, previous_segmentations
@@ -29,8 +30,7 @@ def validate_fold(
     folder: Path,
     workspace: Workspace,
     *,
-    steps: int | None = None,
-    sampler: str | None = None,
+    asked: SamplingRequest | None = None,
     checkpoint: str = "last",
     on_case: Callable[[str], None] | None = None,
     on_start: Callable[[int], None] | None = None,
@@ -41,8 +41,7 @@ def validate_fold(
         trainer: with the weights of the fold.
         folder: of the fold; its run.json says which cases are its own.
         workspace: where the preprocessed cases and the reference labels lie.
-        steps: sampling steps; None is the plan's.
-        sampler: ddpm or ddim; None is the plan's.
+        asked: how to sample; what is None of it is the plan's.
         checkpoint: recorded in the summary; `best` was chosen on these very cases.
         on_case: told each case that is done.
         on_start: told the number of cases.
@@ -56,7 +55,7 @@ def validate_fold(
     record = RunRecord.load(folder / RECORD)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
     cases = record.validation_cases
-    sampling = choose_sampling(trainer.plan, steps, sampler)
+    sampling = choose_sampling(trainer.plan, *(asked or ()))
     predictor = make_predictor(
         [trainer], trainer.plan, record.configuration, trainer.spec, device=trainer.device, sampling=sampling
     )

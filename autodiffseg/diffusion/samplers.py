@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from autodiffseg.diffusion.process import x0_of
-from autodiffseg.sampling import NoiseSource, Sampling
+from autodiffseg.sampling import NoiseSource, Sampling, Variance
 
 
 def sample(
@@ -25,7 +25,7 @@ def sample(
         denoise: (x_t, ᾱ_t) -> probabilities `(B, K, *patch)` of the clean mask.
         alpha_bars: ᾱ of the visited steps, ascending in time, `(S,)` float64.
         noise: step 0 is x_T, step i >= 1 the fresh noise of the i-th update.
-        sampling: the sampler and its eta.
+        sampling: the sampler, its eta and its variance.
         channels: K.
     """
     levels = [float(value) for value in alpha_bars]
@@ -37,21 +37,32 @@ def sample(
             return
         x0, here, there = x0_of(probabilities), levels[index], levels[index - 1]
         if sampling.sampler == "ddpm":
-            x_t = ddpm_step(x_t, x0, here, there, noise(done, channels))
+            x_t = ddpm_step(x_t, x0, here, there, noise(done, channels), variance=sampling.variance)
         else:
             fresh = noise(done, channels) if sampling.eta > 0 else None
             x_t = ddim_step(x_t, x0, here, there, eta=sampling.eta, noise=fresh)
 
 
-def ddpm_step(x_t: Tensor, x0: Tensor, alpha_bar_t: float, alpha_bar_s: float, noise: Tensor) -> Tensor:
-    """A draw from q(x_s | x_t, x0) for any earlier step s < t (arXiv 2006.11239 eqs. 6, 7; variance fixed small).
+def ddpm_step(
+    x_t: Tensor,
+    x0: Tensor,
+    alpha_bar_t: float,
+    alpha_bar_s: float,
+    noise: Tensor,
+    *,
+    variance: Variance = "fixed-small",
+) -> Tensor:
+    """A draw from q(x_s | x_t, x0) for any earlier step s < t (arXiv 2006.11239 eqs. 6, 7).
 
     With α = ᾱ_t/ᾱ_s: mean = √ᾱ_s·(1-α)/(1-ᾱ_t)·x0 + √α·(1-ᾱ_s)/(1-ᾱ_t)·x_t, variance = (1-ᾱ_s)/(1-ᾱ_t)·(1-α).
+    `fixed-large` has the variance 1-α instead. That is the process's for x0 ~ N(0, I), and not for a mask: x_s becomes
+    noisier than its level, the more the fewer steps are taken.
     """
     alpha = alpha_bar_t / alpha_bar_s
     mean_x0 = math.sqrt(alpha_bar_s) * (1 - alpha) / (1 - alpha_bar_t)
     mean_xt = math.sqrt(alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t)
-    return mean_x0 * x0 + mean_xt * x_t + math.sqrt(posterior_variance(alpha_bar_t, alpha_bar_s)) * noise
+    added = 1 - alpha if variance == "fixed-large" else posterior_variance(alpha_bar_t, alpha_bar_s)
+    return mean_x0 * x0 + mean_xt * x_t + math.sqrt(added) * noise
 
 
 def ddim_step(

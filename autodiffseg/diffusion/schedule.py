@@ -18,17 +18,31 @@ from torch import Tensor
 from autodiffseg.networks.conditioning import LEVEL_LIMIT
 from autodiffseg.plans import DiffusionPlan
 
+TERMINAL_SIGNAL = 0.01
+"""√ᾱ of the last step above which it is rescaled unless the plan says otherwise: sampling begins at pure noise, and
+what it begins with must look like what the network was trained on."""
+
 
 def alpha_bar(plan: DiffusionPlan) -> Tensor:
-    """ᾱ of every base step, `(T,)` float64, falling from nearly 1 to nearly 0.
+    """ᾱ of every base step, `(T,)` float64, falling from nearly 1 to 0 or nearly 0.
 
     `linear`: DDPM (arXiv 2006.11239 §4). `quadratic`: linear in √β. `warmup10`, `warmup50`: β rises quadratically over
-    the first tenth or half and then stays. `cosine`: arXiv 2102.09672 eq. 17. A shift of the log-SNR comes last.
+    the first tenth or half and then stays. `cosine`: arXiv 2102.09672 eq. 17. Rescaling to zero terminal SNR follows
+    where the plan or the last step asks for it; a shift of the log-SNR comes last.
     """
     result = _cosine(plan.base_steps) if plan.schedule == "cosine" else torch.cumprod(1 - _betas(plan), dim=0)
+    asked = plan.zero_terminal_snr
+    if asked or (asked is None and result[-1] > TERMINAL_SIGNAL**2):
+        result = rescaled(result)
     if plan.log_snr_shift:
         result = torch.sigmoid(torch.logit(result) + plan.log_snr_shift)
     return result
+
+
+def rescaled(alpha_bar: Tensor) -> Tensor:
+    """√ᾱ moved and stretched so that its last value is 0 and its first stays (arXiv 2305.08891, algorithm 1)."""
+    root = alpha_bar.sqrt()
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
 
 
 def level(alpha_bar: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import Sampling
 
 VOXELS = 60_000
+SCHEDULES = ["linear", "quadratic", "cosine", "warmup10", "warmup50"]
 
 
 def oracle_run(plan: DiffusionPlan, sampling: Sampling) -> tuple[list[Tensor], list[Tensor], Tensor]:
@@ -33,11 +34,12 @@ def oracle_run(plan: DiffusionPlan, sampling: Sampling) -> tuple[list[Tensor], l
     return seen, list(sample(denoise, bars, noise, sampling, channels=1)), bars
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "warmup10"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("rescaled", [None, True])
 @pytest.mark.parametrize("sampler", [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0)])
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 10, 20, 50])
-def test_oracle_marginals(schedule: str, sampler: tuple[str, float], steps: int) -> None:
-    plan = DiffusionPlan.model_validate({"schedule": schedule})
+def test_oracle_marginals(schedule: str, rescaled: bool | None, sampler: tuple[str, float], steps: int) -> None:
+    plan = DiffusionPlan.model_validate({"schedule": schedule, "zero_terminal_snr": rescaled})
     sampling = Sampling.model_validate({"steps": steps, "sampler": sampler[0], "eta": sampler[1]})
     seen, yielded, bars = oracle_run(plan, sampling)
     assert len(yielded) == steps
@@ -46,6 +48,40 @@ def test_oracle_marginals(schedule: str, sampler: tuple[str, float], steps: int)
     for x_t, bar in zip(seen, bars.flip(0), strict=True):
         assert x_t.mean().item() == pytest.approx(math.sqrt(bar), abs=0.02)
         assert x_t.std().item() == pytest.approx(math.sqrt(1 - bar), abs=0.02)
+
+
+def excess_of_fixed_large(bars: Tensor, index: int) -> float:
+    """What the variance of x at a step exceeds 1-ᾱ by: the surplus of every update before it, carried down to it."""
+    v, here = bars.tolist(), float(bars[index])
+    surplus = 0.0
+    for j in range(index, len(v) - 1):  # the update from step j + 1 to step j, whose weight of x_t telescopes
+        made = (v[j] - v[j + 1]) ** 2 / (v[j] * (1 - v[j + 1]))
+        surplus += made * v[j] / here * ((1 - here) / (1 - v[j])) ** 2
+    return surplus
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 10, 20, 50])
+def test_fixed_large_keeps_the_mean_and_exceeds_the_variance_by_its_closed_form(schedule: str, steps: int) -> None:
+    plan = DiffusionPlan.model_validate({"schedule": schedule})
+    seen, yielded, bars = oracle_run(plan, Sampling(steps=steps, variance="fixed-large"))
+    assert (yielded[-1] == 1).all()
+    for x_t, index in zip(seen, reversed(range(steps)), strict=True):
+        variance = 1 - float(bars[index]) + excess_of_fixed_large(bars, index)
+        assert x_t.mean().item() == pytest.approx(math.sqrt(bars[index]), abs=0.02)
+        assert x_t.std().item() == pytest.approx(math.sqrt(variance), abs=0.02)
+
+
+def test_fixed_large_does_not_keep_the_marginals_of_few_steps() -> None:
+    bars = alpha_bar(DiffusionPlan())[respaced_steps(1001, 5, "trailing")]
+    assert excess_of_fixed_large(bars, 0) == pytest.approx(0.41, abs=0.01)
+    assert excess_of_fixed_large(alpha_bar(DiffusionPlan()), 199) == pytest.approx(0.002, abs=0.001)
+
+
+def test_fixed_large_adds_beta() -> None:
+    zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    step = ddpm_step(zero, zero, 0.3, 0.8, one, variance="fixed-large")
+    assert step.item() == pytest.approx(math.sqrt(1 - 0.3 / 0.8))
 
 
 def test_the_posterior_of_the_paper_by_its_published_constants() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -26,9 +27,39 @@ FIVE_STEPS = {
 
 @pytest.mark.parametrize("schedule", FIVE_STEPS)
 def test_the_five_steps_of_the_paper(schedule: str) -> None:
-    plan = DiffusionPlan.model_validate({"schedule": schedule})
+    plan = DiffusionPlan.model_validate({"schedule": schedule, "zero_terminal_snr": False})
     five = alpha_bar(plan)[respaced_steps(1001, 5, "endpoints")]
     assert five.tolist() == pytest.approx(FIVE_STEPS[schedule], rel=5e-6)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_rescaling_moves_and_stretches_the_root_and_ends_at_pure_noise(schedule: str) -> None:
+    plan = DiffusionPlan.model_validate({"schedule": schedule, "zero_terminal_snr": False})
+    before = alpha_bar(plan).sqrt()
+    after = alpha_bar(plan.model_copy(update={"zero_terminal_snr": True})).sqrt()
+    assert after[-1] == 0
+    torch.testing.assert_close(after[0], before[0])
+    torch.testing.assert_close(after, (before - before[-1]) * (before[0] / (before[0] - before[-1])))
+
+
+@pytest.mark.parametrize(
+    ("settings", "rescaled"),
+    [
+        ({"schedule": "linear"}, False),  # √ᾱ of the last step 0.006
+        ({"schedule": "quadratic"}, True),  # 0.027
+        ({"schedule": "linear", "base_steps": 10, "sampling_steps": 5}, True),  # 0.95
+        ({"schedule": "quadratic", "zero_terminal_snr": False}, False),
+        ({"schedule": "linear", "zero_terminal_snr": True}, True),
+    ],
+)
+def test_a_schedule_that_would_end_above_pure_noise_is_rescaled(settings: dict[str, Any], rescaled: bool) -> None:
+    assert (alpha_bar(DiffusionPlan.model_validate(settings))[-1] == 0) == rescaled
+
+
+def test_pure_noise_stays_pure_under_a_shift_and_has_the_lowest_level() -> None:
+    last = alpha_bar(DiffusionPlan(zero_terminal_snr=True, log_snr_shift=3.0))[-1:]
+    assert last.item() == 0
+    assert level(last).item() == -20
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

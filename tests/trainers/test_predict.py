@@ -180,9 +180,10 @@ def test_sampling_is_the_plans_unless_it_is_given(
 ) -> None:
     assert predict(images, tmp_path / "out", model, "--fold", "0") == 0
     assert predict(images, tmp_path / "out", model, "--fold", "1", "--steps", "7", "--sampler", "ddpm") == 0
+    assert predict(images, tmp_path / "out", model, "--fold", "all", "--eta", "0.25") == 0
     assert set(trainers["fold_0"].asked) == {Sampling(steps=3, sampler="ddim")}
     assert set(trainers["fold_1"].asked) == {Sampling(steps=7, sampler="ddpm")}
-    assert not trainers["fold_all"].asked
+    assert set(trainers["fold_all"].asked) == {Sampling(steps=3, sampler="ddim", eta=0.25)}
 
 
 @pytest.mark.usefixtures("trainers")
@@ -420,6 +421,9 @@ REFUSED = {
     "checkpoint": (["--checkpoint", "best"], "the fold has: checkpoint_last.pt"),
     "checkpoint name": (["--checkpoint", "first"], "last and best"),
     "sampler": (["--sampler", "euler"], "ddpm and ddim"),
+    "eta": (["--sampler", "ddim", "--eta", "1.5"], "--eta 1.5"),
+    "eta of ddpm": (["--sampler", "ddpm", "--eta", "0.5"], "--eta is for DDIM"),
+    "variance": (["--sampler", "ddpm", "--variance", "learned"], "--variance learned"),
     "steps": (["--steps", "1002"], "choose between 1 and the 1001 base steps"),
     "device": (["--device", "abacus"], "--device abacus"),
     "precision": (["--precision", "fp8"], "--precision fp8"),

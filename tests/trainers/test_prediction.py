@@ -18,7 +18,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
-from autodiffseg.sampling import NoiseSource, Sampling
+from autodiffseg.sampling import NoiseSource, Sampling, SamplingRequest
 from autodiffseg.trainers.prediction import choose_sampling, make_predictor, predict_preprocessed
 
 SPEC = LabelSpec(labels={"background": 0, "bright": 1})
@@ -79,6 +79,32 @@ def test_sampling_is_the_plans_where_nothing_is_asked_for(plan: Plan) -> None:
     assert choose_sampling(plan, steps=2, sampler="ddim") == Sampling(steps=2, sampler="ddim")
     with pytest.raises(UserError, match="ddpm and ddim"):
         choose_sampling(plan, sampler="euler")
+
+
+def test_eta_and_variance_are_the_plans_for_their_own_sampler(plan: Plan) -> None:
+    planned = plan.model_copy(update={"diffusion": DiffusionPlan(eta=0.5, variance="fixed-large")})
+    assert choose_sampling(planned) == Sampling(variance="fixed-large")
+    assert choose_sampling(planned, sampler="ddim") == Sampling(sampler="ddim", eta=0.5)
+    assert choose_sampling(planned, sampler="ddim", eta=0.0) == Sampling(sampler="ddim", eta=0.0)
+    assert choose_sampling(planned, variance="fixed-small") == Sampling()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (SamplingRequest(sampler="ddim", eta=1.5), r"--eta 1.5: .* from 0 to 1"),
+        (SamplingRequest(sampler="ddim", eta=-0.1), r"--eta -0.1: .* from 0 to 1"),
+        (SamplingRequest(sampler="ddim", eta=float("nan")), r"--eta nan: .* from 0 to 1"),
+        (SamplingRequest(eta=0.5), "--eta is for DDIM; ask for --sampler ddim"),
+        (SamplingRequest(variance="learned"), "--variance learned: fixed-small and fixed-large are possible"),
+        (SamplingRequest(sampler="ddim", variance="fixed-large"), "--variance is for DDPM"),
+        (SamplingRequest(steps=0), "0 sampling steps are not possible"),
+    ],
+)
+def test_a_sampling_that_does_not_exist_is_refused_in_a_line(plan: Plan, asked: SamplingRequest, words: str) -> None:
+    with pytest.raises(UserError, match=words) as refused:
+        choose_sampling(plan, *asked)
+    assert "\n" not in str(refused.value)
 
 
 def test_steps_that_the_schedule_cannot_take_are_refused(plan: Plan) -> None:
