@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from autodiffseg.records import Record
-
-SCHEMA_VERSION = 2
-
-
-def is_current(path: Path) -> bool:
-    """Whether a fingerprint file has this version's keys; an older one is to be taken anew, not to be mended."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return True  # reading it as a fingerprint will say what is wrong
-    return not isinstance(content, dict) or content.get("schema_version") == SCHEMA_VERSION
 
 
 class IntensityStatistics(Record):

@@ -62,7 +62,7 @@ def read_text(path: Path) -> str:
         UserError: when the file is missing or cannot be read; the message names it.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (OSError, UnicodeDecodeError) as error:

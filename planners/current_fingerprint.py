@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
-from autodiffseg.fingerprint import Fingerprint, is_current
+from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.workspace import Workspace
 
 from .reporter import Reporter
@@ -17,17 +17,17 @@ class Known(NamedTuple):
     """What an earlier run left."""
 
     earlier: Fingerprint | None
-    """Its fingerprint, whatever has become of the raw files."""
+    """Its fingerprint if that can be read, whatever has become of the raw files."""
     current: bool
     """Whether the raw files are still those that it was taken from."""
 
 
 def known_fingerprint(raw: RawDataset, workspace: Workspace, *, processes: int) -> Known:
     """Look for a fingerprint and compare the raw files with it."""
-    path = workspace.fingerprint_path(raw.name)
-    if not path.is_file() or not is_current(path):
+    try:
+        earlier = Fingerprint.load(workspace.fingerprint_path(raw.name))
+    except UserError:  # missing, of an older version or damaged: nobody's work is in it, and it is taken anew
         return Known(None, False)
-    earlier = Fingerprint.load(path)
     return Known(earlier, earlier.raw_hash == _hash_or_none(raw, _cache(raw, workspace), processes))
 
 

@@ -38,7 +38,7 @@ def hash_raw(dataset: RawDataset, cache: Path, *, threads: int) -> str:
     Raises:
         UserError: when a file cannot be read.
     """
-    known = RawFiles.load(cache).files if cache.is_file() else {}
+    known = _known(cache)
     files = [(case, path.name, path) for case in dataset.cases for path in (*dataset.images(case), dataset.label(case))]
     for case in dataset.cases:
         files += [(case, f"{who}/{path.name}", path) for who, path in dataset.annotations(case).items()]
@@ -48,6 +48,13 @@ def hash_raw(dataset: RawDataset, cache: Path, *, threads: int) -> str:
     if found != known:
         RawFiles(files=found).save(cache)
     return _combine(dataset, ((case, name, found[str(path)].digest) for case, name, path in files))
+
+
+def _known(cache: Path) -> dict[str, HashedFile]:
+    try:
+        return RawFiles.load(cache).files
+    except UserError:  # missing or damaged: every file is read again
+        return {}
 
 
 def _hash_file(path: Path, known: dict[str, HashedFile]) -> HashedFile:

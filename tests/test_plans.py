@@ -57,6 +57,11 @@ def test_a_plan_survives_writing_and_reading(tmp_path: Path) -> None:
     assert [plan.transpose[axis] for axis in plan.transpose_back] == [0, 1, 2]
 
 
+def test_a_plan_saved_by_an_editor_on_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(content()).encode())
+    assert Plan.load(tmp_path / "plan.json") == parsed(content())
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [

@@ -16,11 +16,12 @@ from rich.console import Console
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
-from autodiffseg.fingerprint import Fingerprint, is_current
+from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.planners import fingerprint_extraction
 from autodiffseg.planners.current_fingerprint import known_fingerprint, new_fingerprint
 from autodiffseg.planners.fingerprint_extraction import take_fingerprint
 from autodiffseg.planners.label_leakage import MOST_BLOCKS, choose_blocks
+from autodiffseg.planners.raw_hash import hash_raw
 from autodiffseg.planners.reporter import Reporter
 from autodiffseg.workspace import Workspace
 
@@ -232,19 +233,19 @@ def test_a_changed_label_is_noticed_and_its_fingerprint_another(tmp_path: Path) 
     assert after.raw_hash != before.raw_hash
 
 
-def test_the_fingerprint_of_an_older_version_is_taken_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [{"schema_version": 1, "class_presence": {"one": 1}}, {"raw_hash": 1}, None])
+def test_a_fingerprint_of_an_older_version_or_a_damaged_one_is_taken_anew(tmp_path: Path, damage: Any) -> None:
     raw, place = dataset(tmp_path / "raw", [case()]), Workspace(tmp_path / "w")
     path = place.fingerprint_path(raw.name)
     new_fingerprint(raw, place, processes=1, reporter=Reporter(Console())).save(path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 1, "class_presence": {"one": 1}}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}) if damage else "{")
     assert known_fingerprint(raw, place, processes=1) == (None, False)
 
 
-def test_the_file_of_an_older_version_is_known_as_such(tmp_path: Path) -> None:
-    path = tmp_path / "fingerprint.json"
-    take(dataset(tmp_path / "raw", [case()])).save(path)
-    assert is_current(path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 1}))
-    assert not is_current(path)
-    path.write_text("no JSON")
-    assert is_current(path)  # so that reading it tells what is wrong
+def test_hashes_that_cannot_be_read_are_taken_anew(tmp_path: Path) -> None:
+    raw, cache = dataset(tmp_path / "raw", [case()]), tmp_path / "raw_files.json"
+    before = hash_raw(raw, cache, threads=1)
+    whole = cache.read_text()
+    cache.write_text(whole[:-9])
+    assert hash_raw(raw, cache, threads=1) == before
+    assert cache.read_text() == whole
