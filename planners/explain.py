@@ -124,7 +124,8 @@ def _configuration(name: str, plan: ConfigurationPlan, reasons: Reasons, preset:
     if plan.target_size is None:
         yield f"- Spacing {_by(plan.spacing)}; the median case there has {_by(plan.median_shape)}."
     else:
-        yield f"- Every image is resampled to {_by(plan.target_size)} pixels (y, x), as `--target-size` asks."
+        size = _by(plan.target_size)
+        yield f"- Every image, cropped to nonzero, is resampled to {size} pixels (y, x), as `--target-size` asks."
     yield (
         f"- Patch **{_by(plan.patch_size)}**: the first guess {_by(patch.first)} (isotropic in mm, no longer than the "
         f"median case) was shortened {patch.shrunk} times and padded to what the depth divides."
