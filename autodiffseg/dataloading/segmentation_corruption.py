@@ -5,6 +5,7 @@ Source of the list and its numbers: nnU-Net (v2.8.1, nnUNetTrainer), with the tr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from torch import Tensor
 
+from autodiffseg.dataloading import morphology
 from autodiffseg.labels import UNKNOWN
 
 OPERATOR_PROBABILITY = 0.4
@@ -26,6 +28,16 @@ LARGEST_RADIUS = 8
 REMOVAL_PROBABILITY = 0.2
 LARGEST_REMOVED = 0.15
 """Fraction of the patch: what is larger is never removed."""
+
+
+def _with_ball(operator: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """As the library calls its operators: with a ball or disc instead of its radius."""
+    return lambda mask, ball: operator(mask, len(ball) // 2)
+
+
+OPERATORS = tuple(
+    _with_ball(operator) for operator in (morphology.dilate, morphology.erode, morphology.closed, morphology.opened)
+)
 
 
 def corrupt_segmentation(segmentation: Tensor) -> Tensor:
@@ -40,22 +52,22 @@ def corrupt_segmentation(segmentation: Tensor) -> Tensor:
     Returns:
         The like; still UNKNOWN there.
     """
-    values = [value for value in torch.unique(segmentation).tolist() if value > 0]
+    counts = torch.bincount(segmentation.flatten().int() - UNKNOWN)
+    values = [value for value in (counts.nonzero()[:, 0] + UNKNOWN).tolist() if value > 0]
     if not values:
         return segmentation
-    channels = torch.stack([segmentation == value for value in values]).float()
+    channels = torch.stack([segmentation == value for value in values])
     channels = _transforms(len(values))(image=channels)["image"]
     corrupted = torch.zeros_like(segmentation)
     for value, channel in zip(values, channels, strict=True):
-        corrupted[channel > 0] = value
-    corrupted[segmentation == UNKNOWN] = UNKNOWN
-    return corrupted
+        corrupted.masked_fill_(channel, value)
+    return corrupted.masked_fill_(segmentation == UNKNOWN, UNKNOWN)
 
 
 def _transforms(classes: int) -> ComposeTransforms:
     """Made anew for each patch: the library's shuffle their list of channels in place and remember its order."""
     operators = ApplyRandomBinaryOperatorTransform(
-        channel_idx=list(range(classes)), strel_size=_radius, p_per_label=OPERATOR_PER_CLASS
+        channel_idx=list(range(classes)), any_of_these=OPERATORS, strel_size=_radius, p_per_label=OPERATOR_PER_CLASS
     )
     removal = RemoveRandomConnectedComponentFromOneHotEncodingTransform(
         channel_idx=list(range(classes)),
