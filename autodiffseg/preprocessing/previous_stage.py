@@ -13,9 +13,10 @@ import numpy.typing as npt
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_label
 from autodiffseg.plans import Plan
+from autodiffseg.preprocessing.case_memory import CaseSize, preprocessing_bytes
 from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore, open_array, storage_shapes, write_array
 from autodiffseg.preprocessing.crop import box_slices
-from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+from autodiffseg.preprocessing.parallel import fitting_processes, for_each_case, useful_processes
 from autodiffseg.preprocessing.resample import resample_label, separate_axis
 
 Watch = Callable[[int], Callable[[], None]]
@@ -52,8 +53,9 @@ def onto_preprocessed_grid(
 class PreviousStageStore:
     """The segmentations of many cases on their preprocessed grid, one file `CASE.HASH.b2nd` each.
 
-    HASH follows from the segmentation that was brought there. So a new segmentation is a new file: an old one is never
-    taken for it, and a training that still reads the old one is not disturbed.
+    HASH follows from the segmentation that was brought there and from the grid of the case. So a new segmentation, or
+    one of a case that was preprocessed otherwise, is a new file: an old one is never taken for it, and a training that
+    still reads the old one is not disturbed.
     """
 
     def __init__(self, folder: Path, hashes: Mapping[str, str]) -> None:
@@ -108,14 +110,21 @@ def store_previous_stage(
         UserError: names the cases whose label map cannot be read or lies on another grid.
     """
     grid = plan.data_id(configuration)
-    found = PreviousStageStore(folder, {case: _hash(path, grid) for case, path in segmentations.items()})
+    properties = {case: store.properties(case) for case in segmentations}
+    hashes = {case: _hash(path, grid, properties[case]) for case, path in segmentations.items()}
+    found = PreviousStageStore(folder, hashes)
     jobs = {
-        case: _Job(path, store.properties(case), plan, found.path(case))
+        case: _Job(path, properties[case], plan, found.path(case))
         for case, path in segmentations.items()
         if not found.path(case).is_file()
     }
     on_case = watch(len(jobs)) if watch is not None and jobs else None
     processes = useful_processes((job.source for job in jobs.values()), processes)
+    if processes > 1:
+        raw = [job.properties.geometry for job in jobs.values()]
+        # The estimate has an image too; only the label is resampled here, so that it errs on the safe side.
+        needed = preprocessing_bytes([CaseSize(1, g.shape, g.spacing) for g in raw], plan, configuration)
+        processes = fitting_processes(processes, needed)
     for_each_case(_bring, jobs, processes=processes, on_case=on_case)
     return found
 
@@ -135,8 +144,8 @@ def _bring(job: _Job) -> None:
     write_array(job.target, array, *storage_shapes(array.shape, array.itemsize, dimensions=3))
 
 
-def _hash(path: Path, grid: str) -> str:
-    """Of the file and of the grid that it is brought to.
+def _hash(path: Path, grid: str, properties: CaseProperties) -> str:
+    """Of the file and of the grid that it is brought to: that of the plan, and where the case lies in it.
 
     Raises:
         UserError: when the file cannot be read.
@@ -145,4 +154,5 @@ def _hash(path: Path, grid: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-    return hashlib.blake2b(content, key=grid.encode(), digest_size=8).hexdigest()
+    place = repr((grid, properties.crop, properties.shape, properties.spacing_before, properties.spacing))
+    return hashlib.blake2b(place.encode() + content, digest_size=8).hexdigest()

@@ -17,6 +17,7 @@ from autodiffseg.geometry import Geometry
 from autodiffseg.images import write_image
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.preprocessing.case_memory import CaseSize, preprocessing_bytes
 from autodiffseg.preprocessing.case_store import CaseStore, PreprocessedCase
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import onto_preprocessed_grid, store_previous_stage
@@ -161,6 +162,32 @@ def test_another_grid_is_another_segmentation(source: Path, cases: CaseStore, tm
     same = keep(source, cases, tmp_path).hashes
     other = store_previous_stage({"a": source}, cases, make_plan((1, 1, 2)), "cascade", tmp_path / "other", processes=1)
     assert same != other.hashes
+
+
+def test_a_case_that_was_preprocessed_with_another_crop_gets_its_segmentation_anew(
+    source: Path, cases: CaseStore, tmp_path: Path
+) -> None:
+    old = keep(source, cases, tmp_path)
+    image = np.ones((1, *SHAPE), np.float32)
+    image[:, :4] = 0  # the image was replaced by another of the same size
+    plan, where = make_plan((1, 1, 1)), grid((2, 1, 1))
+    cases.write(preprocess_case(image, where, case="a", plan=plan, configuration="cascade", spec=SPEC, label=organ()))
+    new = keep(source, cases, tmp_path)
+    assert new.segmentation("a").shape[1:] == cases.properties("a").shape != old.segmentation("a").shape[1:]
+    assert new.digest(["a"]) != old.digest(["a"])
+
+
+def test_fewer_processes_work_where_the_memory_does_not_hold_more(
+    source: Path, cases: CaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "autodiffseg.preprocessing.previous_stage"
+    asked: list[float] = []
+    monkeypatch.setattr(f"{module}.useful_processes", lambda _, processes: processes)
+    monkeypatch.setattr(f"{module}.fitting_processes", lambda _, needed: asked.append(needed) or 1)
+    plan = make_plan((1, 1, 1))
+    store_previous_stage({"a": source}, cases, plan, "cascade", tmp_path / "kept", processes=8)
+    size = CaseSize(1, SHAPE, (2, 1, 1))
+    assert asked == [preprocessing_bytes([size], plan, "cascade")]
 
 
 def test_missing_and_damaged_segmentations_are_named_with_their_cure(
