@@ -50,7 +50,7 @@ def validate_fold(
         UserError: when cases or references are missing.
     """
     from autodiffseg.evaluation.folder import evaluate_folder
-    from autodiffseg.evaluation.summary import write_summary
+    from autodiffseg.evaluation.summary import SUMMARY, write_summary
 
     record = RunRecord.load(folder / RECORD)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
@@ -63,6 +63,9 @@ def validate_fold(
         on_start(len(cases))
     shown = _previous_stage(trainer, record, folder, workspace, store)
     ending, out = trainer.dataset.file_ending, folder / VALIDATION
+    # Where there is a summary it tells of all label maps beside it, also when this validation is interrupted: a cascade
+    # relies on them.
+    (out / SUMMARY).unlink(missing_ok=True)
     for case in cases:
         predict_preprocessed(predictor, store, case, trainer.plan, trainer.spec, out / f"{case}{ending}", shown)
         if on_case is not None:

@@ -226,6 +226,20 @@ def test_validation_follows_the_segmentations_of_the_previous_stage(
     assert (read_label(own / "phantom_003.nii.gz")[0] != before["phantom_003"]).any()
 
 
+def test_an_interrupted_validation_does_not_pass_for_the_one_before_it(
+    copied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["validate", "Phantom", "3d_lowres", "1", "--trainer", "supervised", "--checkpoint", "best"]
+    with monkeypatch.context() as patch:
+        patch.setattr("autodiffseg.trainers.validation.predict_preprocessed", interrupted)
+        assert run([*arguments, "--device", "cpu", "--workspace", str(copied)]) == 130
+    assert train(copied, "3d_cascade_fullres", "1") == 2
+    assert "fold 1: not validated, a validation: autodiffseg validate" in capsys.readouterr().err
+
+
 def test_validation_names_a_fold_of_the_previous_stage_that_is_gone(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
