@@ -180,7 +180,7 @@ def _report(given: str, dataset: str, prepared: Prepared) -> None:
     plan = prepared.plan
     console.print(f"Plan '{plan.name}' of {plan.dataset}: {prepared.path}", soft_wrap=True)
     for name, configuration in plan.configurations.items():
-        done = "" if name in prepared.configurations else " (not preprocessed)"
+        done = " (not preprocessed)" if name in prepared.waiting else ""
         console.print(f"  {name}: {summarise(configuration)}{done}", soft_wrap=True)
     best = "3d_fullres" if "3d_fullres" in prepared.configurations else prepared.configurations[-1]
     named = "" if plan.name == "default" else f" --plan {plan.name}"

@@ -63,7 +63,9 @@ class Prepared:
     is_explained: bool
     """Whether `plan` is that plan; an edited one that was kept is not."""
     configurations: tuple[str, ...]
-    """Those that are preprocessed now."""
+    """Those that were asked for; they are preprocessed now."""
+    waiting: tuple[str, ...]
+    """Those of the plan that are not preprocessed yet."""
 
 
 def prepare(
@@ -111,7 +113,7 @@ def prepare(
     # After the plan: stopped in between, the next run sees once more that the raw data have changed and all is well.
     fingerprint.save(workspace.fingerprint_path(raw.name))
     _preprocess(raw, workspace, choice.plan, wanted, processes, reporter)
-    return Prepared(choice.plan, path, text, choice.is_planned, wanted)
+    return Prepared(choice.plan, path, text, choice.is_planned, wanted, _waiting(raw, workspace, choice.plan))
 
 
 def _plan(
@@ -157,6 +159,14 @@ def _explain(planned: Planned | Transferred, raw: RawDataset, fingerprint: Finge
     if isinstance(planned, Transferred):
         return explain_transfer(planned)
     return explain_plan(planned, fingerprint, channels=raw.json.channels, spec=raw.spec, preset=request.preset)
+
+
+def _waiting(raw: RawDataset, workspace: Workspace, plan: Plan) -> tuple[str, ...]:
+    from autodiffseg.preprocessing.case_store import CaseStore
+    from autodiffseg.preprocessing.run import missing_cases
+
+    folder = workspace.preprocessed(raw.name)
+    return tuple(name for name in plan.configurations if missing_cases(raw, CaseStore(folder / plan.data_id(name))))
 
 
 def _preprocess(

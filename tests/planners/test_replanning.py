@@ -60,3 +60,16 @@ def test_a_run_that_is_stopped_before_the_plan_is_written_does_not_make_it_look_
     assert Plan.load(path) == before
     assert replan(place) == 0
     assert Plan.load(path).fingerprint_hash != before.fingerprint_hash
+
+
+def test_only_configurations_without_cases_are_told_to_be_not_preprocessed(
+    place: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place.plan_path(NAME, "cpu")
+    content = json.loads(path.read_text())
+    content["configurations"]["coarse"] = {"inherits_from": "3d_fullres", "spacing": [3, 3, 3]}
+    content["configurations"]["small"] = {"inherits_from": "3d_fullres", "batch_size": 1}
+    path.write_text(json.dumps(content))
+    assert replan(place) == 0
+    told = [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines() if "(not prepro" in line]
+    assert told == ["coarse"]
