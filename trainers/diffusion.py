@@ -35,6 +35,9 @@ from .options import TrainerOptions
 class DiffusionOptions(TrainerOptions):
     """What all diffusion trainers add."""
 
+    training_steps: int | None = Field(default=None, ge=1)
+    """Train on so many of the plan's base steps, respaced as in prediction; None: on all. Five is the recycling
+    paper's choice in its first version: the steps that its prediction visits."""
     level_conditioning: LevelConditioning = "film"
     """`none` hides the noise level from the network, as the released reference does by mistake."""
     log_snr_shift: float | None = Field(default=None, allow_inf_nan=False)
@@ -55,8 +58,10 @@ class DiffusionTrainer(Trainer):
         """A U-Net with one mask channel per class or region, told the noise level.
 
         Raises:
-            UserError: when the plan encodes masks otherwise than dataset.json declares them.
+            UserError: when the plan encodes masks otherwise than dataset.json declares them, or the options ask for
+                training steps that it cannot give.
         """
+        self._trained_steps()
         declared = "regions" if self.spec.has_regions else "classes"
         if self.plan.diffusion.encoding not in (None, declared):
             raise UserError(
@@ -67,7 +72,7 @@ class DiffusionTrainer(Trainer):
             self.configuration.network,
             image_channels=self.image_channels,
             classes=self.spec.channels,
-            mask_channels=self.spec.channels,
+            mask_channels=self.mask_channels,
             level_conditioning=cast(DiffusionOptions, self.options).level_conditioning,
         )
 
@@ -83,10 +88,25 @@ class DiffusionTrainer(Trainer):
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         return alpha_bar(self.diffusion).to(self.device, dtype)
 
+    @property
+    def mask_channels(self) -> int:
+        """Channels that the network sees beside the image: one for each class or region."""
+        return self.spec.channels
+
+    @cached_property
+    def timesteps(self) -> Tensor:
+        """The base steps that are trained on, ascending, int64 on the device; the last base step is among them."""
+        return self._trained_steps().to(self.device)
+
+    def following(self, t: Tensor) -> Tensor:
+        """The next noisier step that is trained on, `(B,)` -> `(B,)`; that of the last is itself."""
+        index = torch.searchsorted(self.timesteps, t, right=True)
+        return self.timesteps[index.clamp(max=len(self.timesteps) - 1)]
+
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Segmentation loss of the prediction of x0 from the image and a noised mask."""
         target, known = self.spec.one_hot(batch.label)
-        t = torch.randint(len(self.alpha_bar), (len(target),), generator=rng, device=self.device)
+        t = self.timesteps[torch.randint(len(self.timesteps), (len(target),), generator=rng, device=self.device)]
         x_t, t = self.noised_mask(batch.image, x0_of(target) * known, t, rng)
         return self.segmentation_loss(self.logits(batch.image, *self.mask_input(x_t, self.alpha_bar[t])), target, known)
 
@@ -100,23 +120,39 @@ class DiffusionTrainer(Trainer):
             rng: where noise comes from.
 
         Returns:
-            x_t `(B, K, *patch)`, and `(B,)` the steps that it has the noise of.
+            What `mask_input` shows the network: x_t `(B, K, *patch)`, or what `beside` puts with it; and `(B,)` the
+            steps that it has the noise of.
         """
         return noised(x0, self.alpha_bar[t], self.standard_normal(x0.shape, rng)), t
 
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
         """The sampler, from pure noise to the mask."""
         visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.diffusion.respacing)
+        prediction: Tensor | None = None
 
         def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
+            nonlocal prediction
             levels = torch.full((len(x_t),), alpha_bar_t, dtype=self.alpha_bar.dtype, device=self.device)
-            return self.probabilities(patch, *self.mask_input(x_t, levels))
+            prediction = self.probabilities(patch, *self.mask_input(self.beside(x_t, prediction), levels))
+            return prediction
 
         yield from sample(denoise, alpha_bar(self.diffusion)[visited], noise, sampling, channels=self.spec.channels)
 
     def passes(self, sampling: Sampling) -> int:
         """One a step."""
         return sampling.steps
+
+    def beside(self, x_t: Tensor, prediction: Tensor | None) -> Tensor:
+        """x_t with what else is shown of a sampling: here nothing.
+
+        Args:
+            x_t: `(B, K, *patch)`.
+            prediction: probabilities of the step before; None at the first.
+
+        Returns:
+            `(B, mask_channels, *patch)`, masks scaled to [-1, 1].
+        """
+        return x_t
 
     def mask_input(self, x_t: Tensor, alpha_bar_t: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the network is given of x_t: the mask in [0, 1] and, if it is conditioned on it, the noise level."""
@@ -126,3 +162,7 @@ class DiffusionTrainer(Trainer):
     def standard_normal(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
         """Noise on the device, float32."""
         return torch.randn(shape, generator=rng, device=self.device)
+
+    def _trained_steps(self) -> Tensor:
+        asked, base = cast(DiffusionOptions, self.options).training_steps, self.plan.diffusion.base_steps
+        return respaced_steps(base, base if asked is None else asked, self.plan.diffusion.respacing)

@@ -1,4 +1,4 @@
-"""Respacing: which of the base steps a sampler with fewer steps visits."""
+"""Respacing: which of the base steps a sampling or a training with fewer steps visits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def respaced_steps(base_steps: int, steps: int, mode: Literal["trailing", "endpo
         UserError: when there are more steps than base steps, or `endpoints` does not come out even.
     """
     if not 1 <= steps <= base_steps:
-        raise UserError(f"{steps} sampling steps are not possible: choose between 1 and the {base_steps} base steps.")
+        raise UserError(f"{steps} steps are not possible: choose between 1 and the {base_steps} base steps.")
     if mode == "trailing":
         return torch.tensor([round((i + 1) * base_steps / steps) - 1 for i in range(steps)])
     if steps < 2 or (base_steps - 1) % (steps - 1):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from torch import Tensor
 
 from autodiffseg.diffusion.process import x0_of
 from autodiffseg.sampling import NoiseSource, Sampling, Variance
+
+Level = TypeVar("Level", float, Tensor)
 
 
 def sample(
@@ -58,11 +61,18 @@ def ddpm_step(
     `fixed-large` has the variance 1-α instead. That is the process's for x0 ~ N(0, I), and not for a mask: x_s becomes
     noisier than its level, the more the fewer steps are taken.
     """
-    alpha = alpha_bar_t / alpha_bar_s
-    mean_x0 = math.sqrt(alpha_bar_s) * (1 - alpha) / (1 - alpha_bar_t)
-    mean_xt = math.sqrt(alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t)
-    added = 1 - alpha if variance == "fixed-large" else posterior_variance(alpha_bar_t, alpha_bar_s)
+    mean_x0, mean_xt = posterior_weights(alpha_bar_t, alpha_bar_s)
+    small = posterior_variance(alpha_bar_t, alpha_bar_s)
+    added = 1 - alpha_bar_t / alpha_bar_s if variance == "fixed-large" else small
     return mean_x0 * x0 + mean_xt * x_t + math.sqrt(added) * noise
+
+
+def ddpm_steps(x_t: Tensor, x0: Tensor, alpha_bar_t: Tensor, alpha_bar_s: Tensor, noise: Tensor) -> Tensor:
+    """`ddpm_step` with a step of its own for every sample: levels `(B,)`, float64 where the device has it."""
+    weights = (*posterior_weights(alpha_bar_t, alpha_bar_s), posterior_variance(alpha_bar_t, alpha_bar_s).sqrt())
+    shape = (-1, *([1] * (x_t.ndim - 1)))
+    mean_x0, mean_xt, spread = (weight.reshape(shape).to(x_t.dtype) for weight in weights)
+    return mean_x0 * x0 + mean_xt * x_t + spread * noise
 
 
 def ddim_step(
@@ -75,6 +85,14 @@ def ddim_step(
     return x_s if noise is None else x_s + math.sqrt(variance) * noise
 
 
-def posterior_variance(alpha_bar_t: float, alpha_bar_s: float) -> float:
+def posterior_weights(alpha_bar_t: Level, alpha_bar_s: Level) -> tuple[Level, Level]:
+    """What the mean of q(x_s | x_t, x0) takes of x0 and of x_t."""
+    alpha = alpha_bar_t / alpha_bar_s
+    of_x0 = alpha_bar_s**0.5 * (1 - alpha) / (1 - alpha_bar_t)
+    of_xt = alpha**0.5 * (1 - alpha_bar_s) / (1 - alpha_bar_t)
+    return of_x0, of_xt
+
+
+def posterior_variance(alpha_bar_t: Level, alpha_bar_s: Level) -> Level:
     """The variance of q(x_s | x_t, x0): (1-ᾱ_s)/(1-ᾱ_t)·(1-ᾱ_t/ᾱ_s)."""
     return (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)

@@ -131,13 +131,50 @@ def test_recycling_shows_the_label_to_no_network_input(make_trainer: Make, make_
         assert torch.equal(before, after)
 
 
-def test_standard_diffusion_does_show_the_label(make_trainer: Make, make_batch: Make) -> None:
-    trainer, batch = make_trainer("diffusion"), make_batch()
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_only_recycling_from_pure_noise_has_a_path_from_the_label_to_a_network_input(
+    make_trainer: Make, make_batch: Make, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """By gradient, with the first pass's as well: hiding it under no_grad would prove nothing."""
+    trainer, batch = make_trainer(name), make_batch()
+    inputs: list[Tensor] = []
+    trainer.network.register_forward_pre_hook(lambda module, args: inputs.extend(a for a in args if a is not None))
+    trainer.network.encode = lambda image: inputs.append(image) or image
+    denoise = trainer.network.denoise
+    trainer.network.denoise = lambda *args: inputs.extend(args) or denoise(*args)
+    monkeypatch.setattr(torch, "no_grad", contextlib.nullcontext)
+    target, known = trainer.spec.one_hot(batch.label)
+    target.requires_grad_()
+    monkeypatch.setattr(type(trainer.spec), "one_hot", lambda spec, label: (target, known))
+    trainer.loss(batch, rng())
+    # The weighted sum, since the channels of a mask sum to one.
+    total = sum((value * torch.randn_like(value)).sum() for value in inputs)
+    found = torch.autograd.grad(total, target, allow_unused=True)[0] if total.requires_grad else None
+    assert len(inputs) >= 3
+    assert (found is None or not found.any()) == (name == "recycling")
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFUSION if name != "recycling"])
+def test_the_other_diffusion_trainers_do_show_the_label(make_trainer: Make, make_batch: Make, name: str) -> None:
+    trainer, batch = make_trainer(name), make_batch()
     inputs: list[tuple[Tensor, ...]] = []
     trainer.network.register_forward_pre_hook(lambda module, args: inputs.append(args))
     trainer.loss(batch, rng())
     trainer.loss(batch._replace(label=(2 - batch.label.clamp(min=0)).short()), rng())
     assert not torch.equal(inputs[0][1], inputs[1][1])
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_network_that_knows_the_mask_ends_at_it(
+    make_trainer: Make, make_batch: Make, name: str, sampler: str, steps: int
+) -> None:
+    trainer, batch = make_trainer(name), make_batch()
+    truth, _ = trainer.spec.one_hot(batch.label)
+    trainer.probabilities = lambda image, mask, level: truth
+    *_, answer = trainer.predict_steps(batch.image, noise, Sampling(steps=steps, sampler=sampler))
+    assert torch.equal(answer, truth)
 
 
 def test_pure_noise_is_always_told_the_level_of_the_last_step(make_trainer: Make, make_batch: Make) -> None:
@@ -202,7 +239,7 @@ def test_the_output_depends_on_the_level_after_training(make_trainer: Make, make
         optimiser.zero_grad()
         trainer.loss(batch, rng(update)).total.backward()
         optimiser.step()
-    mask = torch.rand(2, 3, 8, 8, 8)
+    mask = torch.rand(2, trainer.mask_channels, 8, 8, 8)
     low, high = (trainer.probabilities(batch.image, mask, torch.full((2,), level)) for level in (-8.0, 8.0))
     assert (low - high).abs().max() > 1e-3
 

@@ -98,7 +98,7 @@ def test_eta_and_variance_are_the_plans_for_their_own_sampler(plan: Plan) -> Non
         (SamplingRequest(eta=0.5), "--eta is for DDIM; ask for --sampler ddim"),
         (SamplingRequest(variance="learned"), "--variance learned: fixed-small and fixed-large are possible"),
         (SamplingRequest(sampler="ddim", variance="fixed-large"), "--variance is for DDPM"),
-        (SamplingRequest(steps=0), "0 sampling steps are not possible"),
+        (SamplingRequest(steps=0), "0 steps are not possible"),
     ],
 )
 def test_a_sampling_that_does_not_exist_is_refused_in_a_line(plan: Plan, asked: SamplingRequest, words: str) -> None:
@@ -109,7 +109,7 @@ def test_a_sampling_that_does_not_exist_is_refused_in_a_line(plan: Plan, asked: 
 
 def test_steps_that_the_schedule_cannot_take_are_refused(plan: Plan) -> None:
     assert choose_sampling(plan, steps=1001).steps == 1001
-    with pytest.raises(UserError, match="1002 sampling steps are not possible: choose between 1 and the 1001"):
+    with pytest.raises(UserError, match="1002 steps are not possible: choose between 1 and the 1001"):
         choose_sampling(plan, steps=1002)
     uneven = plan.model_copy(update={"diffusion": DiffusionPlan(respacing="endpoints")})
     assert choose_sampling(uneven, steps=6).steps == 6

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from autodiffseg import registry
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
@@ -17,9 +18,10 @@ from autodiffseg.memory.estimate import TrainingMemory
 from autodiffseg.memory.live_tensors import LiveTensors
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.trainers.checkpoints import trainer_class
+from autodiffseg.trainers.options import read_settings
 from autodiffseg.trainers.training_memory import bare_loop, training_memory
 
-TRAINERS = ("supervised", "diffusion", "recycling")
+TRAINERS = sorted(registry.known(registry.TRAINERS))
 
 
 def dataset(classes: int = 3) -> DatasetJson:
@@ -175,13 +177,38 @@ def test_what_a_convolution_keeps_is_what_one_computes_by_hand() -> None:
         assert tracker.peak < 3 * out.nbytes + 8 * 27 * 4 + 100
 
 
+@pytest.mark.parametrize("name", ["recycling", "recycling-next"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_recycling_takes_what_diffusion_takes(precision: Any) -> None:
+def test_recycling_takes_what_diffusion_takes(precision: Any, name: str) -> None:
     """Its first pass is without gradient and leaves nothing but the noised mask, which diffusion makes as well."""
     plan = make_plan((16, 16, 16), (8, 16, 32), deep_supervision=True)
-    recycling, diffusion = (traced(name, plan, precision=precision, block=1) for name in ("recycling", "diffusion"))
+    recycling, diffusion = (traced(kind, plan, precision=precision, block=1) for kind in (name, "diffusion"))
     assert abs(recycling.peak - diffusion.peak) < 100  # bytes: a few numbers a sample
     assert abs(recycling.after_forward - diffusion.after_forward) < 100
+
+
+@pytest.mark.parametrize("name", ["self-conditioning-same", "self-conditioning-next"])
+def test_self_conditioning_takes_the_channels_of_one_more_mask(name: str) -> None:
+    plan = make_plan((32, 32, 32), (8, 16, 32))
+    own, diffusion = (traced(kind, plan, precision="fp32", block=1) for kind in (name, "diffusion"))
+    voxels, weights = 2 * 3 * 32**3 * 4, 3 * 8 * 27 * 4
+    assert own.parameters - diffusion.parameters == weights
+    # Kept are the channels behind the image, and the new weights with their gradients and two moments.
+    assert own.after_forward - diffusion.after_forward == voxels + 4 * weights
+
+
+@pytest.mark.parametrize("name", ["diffusion", "recycling"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_being_told_the_level_costs_less_than_two_percent_of_the_activations(name: str, precision: Any) -> None:
+    plan, cls = make_plan((64, 64, 64), (16, 32, 64), deep_supervision=True), trainer_class(name)
+    told, untold = (
+        training_memory(
+            cls, plan, "patches", dataset(), read_settings(cls.Options, [f"level_conditioning={kind}"]),
+            precision=precision,
+        ).activations
+        for kind in ("film", "none")
+    )  # fmt: skip
+    assert told < 1.02 * untold
 
 
 def test_classes_conditioning_and_deep_supervision_cost_something() -> None:
