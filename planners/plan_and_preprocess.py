@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -157,7 +158,8 @@ def command(
         console.print(Markdown(prepared.explanation))
         if not prepared.is_explained:
             console.print(f"{prepared.path} is another plan than this: it was kept, as said above.", soft_wrap=True)
-    _report(dataset, raw.name, prepared)
+    place_named = [] if workspace is None else ["--workspace", str(workspace)]
+    _report(prepared, raw.name, again=[dataset, "--preset", "cpu", *place_named], train_options=place_named)
 
 
 def _checked_name(name: str) -> str:
@@ -174,7 +176,8 @@ def _at_least(option: str, values: Numbers | None, least: float) -> Numbers | No
     return values
 
 
-def _report(given: str, dataset: str, prepared: Prepared) -> None:
+def _report(prepared: Prepared, dataset: str, *, again: list[str], train_options: list[str]) -> None:
+    """What was made, and the commands that come next: `again` plans for a CPU."""
     from .summary import summarise
 
     plan = prepared.plan
@@ -183,13 +186,12 @@ def _report(given: str, dataset: str, prepared: Prepared) -> None:
         done = " (not preprocessed)" if name in prepared.waiting else ""
         console.print(f"  {name}: {summarise(configuration)}{done}", soft_wrap=True)
     best = "3d_fullres" if "3d_fullres" in prepared.configurations else prepared.configurations[-1]
-    named = "" if plan.name == "default" else f" --plan {plan.name}"
+    named = [] if plan.name == "default" else ["--plan", plan.name]
     if plan.preset != "cpu":
         from autodiffseg.memory.visible_gpu import visible_gpu
 
         if visible_gpu() is None:
-            console.print(
-                f"This machine has no GPU; to train here: autodiffseg plan-and-preprocess {given} --preset cpu",
-                soft_wrap=True,
-            )
-    console.print(f"Next: autodiffseg train {dataset} {best} 0{named}", soft_wrap=True)
+            told = shlex.join(["autodiffseg", "plan-and-preprocess", *again])
+            console.print(f"This machine has no GPU; to train here: {told}", soft_wrap=True)
+    told = shlex.join(["autodiffseg", "train", dataset, best, "0", *named, *train_options])
+    console.print(f"Next: {told}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from unittest.mock import Mock
@@ -73,3 +74,15 @@ def test_only_configurations_without_cases_are_told_to_be_not_preprocessed(
     assert replan(place) == 0
     told = [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines() if "(not prepro" in line]
     assert told == ["coarse"]
+
+
+def test_the_command_that_is_told_next_works_as_it_is(
+    place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = tmp_path / "a folder"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert replan(place) == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Next: ")]
+    short = ["--trainer", "supervised", "--iterations", "1", "--device", "cpu", "--set", "validation_batches=1"]
+    assert run([*shlex.split(told.removeprefix("Next: autodiffseg ")), *short, "--num-workers", "0"]) == 0
