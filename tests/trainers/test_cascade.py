@@ -14,6 +14,7 @@ import torch
 from autodiffseg.cli import run
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.images import read_geometry, read_label, write_image
+from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.checkpoints import read_checkpoint
 from autodiffseg.trainers.loop import Loop
@@ -182,6 +183,26 @@ def test_prediction_runs_the_previous_stage_itself(trained: Path, phantom_raw: P
     assert record["previous_model"] == str((results(trained) / LOW).resolve())
     assert list(record["previous_checkpoints"]) == list(VALIDATED)
     assert list(record["checkpoints"]) == ["0"]
+
+
+def test_the_options_of_prediction_count_for_both_stages(
+    trained: Path, phantom_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def remember(models: Any, configuration: Any, **options: Any) -> CasePredictor:
+        made.append({name: options[name] for name in ("device", "sampling", "seed", "step_size", "mirroring")})
+        return CasePredictor(models, configuration, **options)
+
+    monkeypatch.setattr("autodiffseg.trainers.prediction.CasePredictor", remember)
+    image = phantom_raw / "imagesTs" / "phantom_006_0000.nii.gz"
+    assert (
+        predict(trained, image, tmp_path, "--steps", "3", "--sampler", "ddim", "--seed", "7", "--step-size", "1") == 0
+    )
+    low, high = made
+    assert low == high
+    assert (low["seed"], low["step_size"], low["mirroring"]) == (7, 1, False)
+    assert (low["sampling"].steps, low["sampling"].sampler) == (3, "ddim")
 
 
 def test_a_prediction_in_parts_and_sittings_is_the_same(trained: Path, phantom_raw: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,14 @@ def test_a_fold_of_the_split_that_nobody_trained_is_missing(place: Workspace) ->
     assert find(place).missing == ()
     (place.results(DATASET) / RUN / "fold_3" / LAST).unlink()
     assert [(fold.fold, fold.record) for fold in find(place).missing] == [("3", None)]
+
+
+def test_a_label_map_that_was_not_scored_is_not_of_the_last_validation(place: Workspace) -> None:
+    fake_training(place, make_folds(CASES))
+    path = place.results(DATASET) / RUN / "fold_2" / "validation" / "summary.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "metric_per_case": content["metric_per_case"][1:]}))
+    assert [(fold.fold, fold.lacks) for fold in find(place).missing] == [("2", "not validated on all its cases")]
 
 
 def test_the_weights_of_every_fold_are_told(place: Workspace) -> None:
