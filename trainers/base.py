@@ -116,7 +116,7 @@ class Trainer(ABC):
         return probabilities_of(logits, regions=self.spec.has_regions)
 
     def segmentation_loss(self, logits: Tensor | list[Tensor], target: Tensor, known: Tensor) -> Loss:
-        """Dice and cross-entropy with the run's weights; see `autodiffseg.losses.segmentation`."""
+        """The losses with the run's weights; see `autodiffseg.losses.segmentation`."""
         return segmentation_loss(
             logits,
             target,
@@ -125,4 +125,6 @@ class Trainer(ABC):
             batch_dice=self.configuration.batch_dice,
             dice_weight=self.options.dice_weight,
             cross_entropy_weight=self.options.cross_entropy_weight,
+            focal_weight=self.options.focal_weight,
+            mse_weight=self.options.mse_weight,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from autodiffseg import registry
 from autodiffseg.errors import UserError
@@ -33,6 +33,10 @@ class TrainerOptions(Record):
     """Of the Dice loss."""
     cross_entropy_weight: float = Field(default=1.0, ge=0)
     """Of the cross-entropy."""
+    focal_weight: float = Field(default=0.0, ge=0)
+    """Of the focal loss, with γ = 2."""
+    mse_weight: float = Field(default=0.0, ge=0)
+    """Of the squared error of the clean mask, scaled to [-1, 1]."""
     augment: bool = True
     """Whether training patches are augmented."""
     validate_every: int = Field(default=500, ge=1)
@@ -41,6 +45,12 @@ class TrainerOptions(Record):
     """Batches of validation patches at each look: always the same ones."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Updates between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _something_is_minimised(self) -> Self:
+        if not any((self.dice_weight, self.cross_entropy_weight, self.focal_weight, self.mse_weight)):
+            raise ValueError("all weights of the loss are 0; one of them must be above it")
+        return self
 
 
 def read_settings(options: type[Options], settings: Sequence[str]) -> Options:
@@ -61,5 +71,7 @@ def read_settings(options: type[Options], settings: Sequence[str]) -> Options:
         return options.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # what contradicts is no single value
+            raise UserError(f"--set: {first['msg'].removeprefix('Value error, ')}.") from error
         name = str(first["loc"][0])
         raise UserError(f"--set {name}={values[name]}: {first['msg']}.") from error

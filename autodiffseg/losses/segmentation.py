@@ -1,4 +1,4 @@
-"""The loss of every trainer: cross-entropy plus Dice, over all resolutions under deep supervision."""
+"""The loss of every trainer: a weighted sum of losses, over all resolutions under deep supervision."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from autodiffseg.losses.cross_entropy import cross_entropy
 from autodiffseg.losses.dice import dice_loss
+from autodiffseg.losses.focal import focal_loss
+from autodiffseg.losses.squared_error import squared_error
 
 
 class Loss(NamedTuple):
@@ -35,8 +37,12 @@ def segmentation_loss(
     batch_dice: bool,
     dice_weight: float = 1.0,
     cross_entropy_weight: float = 1.0,
+    focal_weight: float = 0.0,
+    mse_weight: float = 0.0,
 ) -> Loss:
-    """Weighted sum of Dice loss (without background) and cross-entropy, in float32.
+    """Weighted sum of Dice loss (without background), cross-entropy, focal loss and squared error, in float32.
+
+    The first two are computed at any weight, to be logged; the others where they have one.
 
     Args:
         logits: `(B, K, *patch)`, or several of them, finest first, under deep supervision.
@@ -46,10 +52,12 @@ def segmentation_loss(
         batch_dice: see `dice_loss`.
         dice_weight: of the Dice loss.
         cross_entropy_weight: of the cross-entropy.
+        focal_weight: of the focal loss.
+        mse_weight: of the squared error.
     """
     levels = [logits] if isinstance(logits, Tensor) else list(logits)
     weights = deep_supervision_weights(len(levels))
-    dice_total = cross_entropy_total = torch.zeros((), device=target.device)
+    dice_total = cross_entropy_total = more = torch.zeros((), device=target.device)
     for weight, level in zip(weights, levels, strict=True):
         size = level.shape[2:]
         wanted = target if size == target.shape[2:] else F.interpolate(target, size=size, mode="nearest-exact")
@@ -59,7 +67,11 @@ def segmentation_loss(
         part = dice_loss(probabilities[:, first:], wanted[:, first:], seen, batch_dice=batch_dice)
         dice_total = dice_total + weight * part
         cross_entropy_total = cross_entropy_total + weight * cross_entropy(level.float(), wanted, seen, regions=regions)
-    total = dice_weight * dice_total + cross_entropy_weight * cross_entropy_total
+        if focal_weight:
+            more = more + focal_weight * weight * focal_loss(level.float(), wanted, seen, regions=regions)
+        if mse_weight:
+            more = more + mse_weight * weight * squared_error(probabilities, wanted, seen)
+    total = dice_weight * dice_total + cross_entropy_weight * cross_entropy_total + more
     return Loss(total, {"dice": dice_total.detach(), "cross_entropy": cross_entropy_total.detach()})
 
 

@@ -15,6 +15,12 @@ def test_settings_are_read_by_the_type_of_the_option() -> None:
     assert options.weight_decay == TrainerOptions().weight_decay
 
 
+def test_a_loss_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="--set: all weights of the loss are 0"):
+        read_settings(TrainerOptions, ["dice_weight=0", "cross_entropy_weight=0"])
+    assert read_settings(TrainerOptions, ["dice_weight=0", "cross_entropy_weight=0", "mse_weight=1"]).mse_weight == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
