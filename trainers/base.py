@@ -80,6 +80,14 @@ class Trainer(ABC):
             sampling: steps and sampler.
         """
 
+    def state(self) -> dict[str, Tensor]:
+        """What training needs beside the network to go on as if it had not been interrupted; kept in checkpoints."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`, whose tensors may lie on another device."""
+        return
+
     def passes(self, sampling: Sampling) -> int:
         """Network calls that one prediction of a patch takes."""
         return 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -30,6 +30,7 @@ from autodiffseg.sampling import NoiseSource, Sampling
 
 from .base import Trainer
 from .options import TrainerOptions
+from .timestep_sampling import LossAwareSteps, uniform_steps
 
 
 class DiffusionOptions(TrainerOptions):
@@ -38,6 +39,9 @@ class DiffusionOptions(TrainerOptions):
     training_steps: int | None = Field(default=None, ge=1)
     """Train on so many of the plan's base steps, respaced as in prediction; None: on all. Five is the recycling
     paper's choice in its first version: the steps that its prediction visits."""
+    timestep_sampling: Literal["uniform", "loss-aware"] = "uniform"
+    """`loss-aware` trains more often on steps whose loss is large, and weights losses so that their expectation stays.
+    Dice is then taken per sample, also where the plan says `batch_dice`."""
     level_conditioning: LevelConditioning = "film"
     """`none` hides the noise level from the network, as the released reference does by mistake."""
     log_snr_shift: float | None = Field(default=None, allow_inf_nan=False)
@@ -106,9 +110,47 @@ class DiffusionTrainer(Trainer):
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Segmentation loss of the prediction of x0 from the image and a noised mask."""
         target, known = self.spec.one_hot(batch.label)
-        t = self.timesteps[torch.randint(len(self.timesteps), (len(target),), generator=rng, device=self.device)]
+        if self.loss_aware is not None:
+            return self._loss_aware_loss(self.loss_aware, batch.image, target, known, rng)
+        t = uniform_steps(self.timesteps, len(target), rng)
         x_t, t = self.noised_mask(batch.image, x0_of(target) * known, t, rng)
         return self.segmentation_loss(self.logits(batch.image, *self.mask_input(x_t, self.alpha_bar[t])), target, known)
+
+    def _loss_aware_loss(
+        self, steps: LossAwareSteps, image: Tensor, target: Tensor, known: Tensor, rng: torch.Generator
+    ) -> Loss:
+        """The same in expectation, with steps drawn by their losses."""
+        drawn, weights, groups = steps.draw(len(target), rng)
+        x_t, t = self.noised_mask(image, x0_of(target) * known, drawn, rng)
+        logits = self.logits(image, *self.mask_input(x_t, self.alpha_bar[t]))
+        levels = [logits] if isinstance(logits, Tensor) else logits
+        samples = [
+            self.segmentation_loss([level[i : i + 1] for level in levels], target[i : i + 1], known[i : i + 1])
+            for i in range(len(target))
+        ]
+        losses = torch.stack([sample.total for sample in samples])  # (B,)
+        # A trainer may have moved a sample to another step: its loss says nothing about the one that was drawn.
+        steps.learn(groups, torch.where(t == drawn, losses.detach(), torch.nan))
+        parts = {
+            name: (weights * torch.stack([sample.parts[name] for sample in samples])).mean()
+            for name in samples[0].parts
+        }
+        return Loss((weights * losses).mean(), parts)
+
+    @cached_property
+    def loss_aware(self) -> LossAwareSteps | None:
+        """The history of losses by which steps are drawn, if they are."""
+        aware = cast(DiffusionOptions, self.options).timestep_sampling == "loss-aware"
+        return LossAwareSteps(self.timesteps) if aware else None
+
+    def state(self) -> dict[str, Tensor]:
+        """The history of losses, if steps are drawn by it."""
+        return {} if self.loss_aware is None else self.loss_aware.state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with the history of losses."""
+        if self.loss_aware is not None:
+            self.loss_aware.load_state(state)
 
     def noised_mask(self, image: Tensor, x0: Tensor, t: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """The noised mask that a batch is trained on, and its steps.

@@ -65,6 +65,7 @@ class Loop:
         load_weights(self.trainer, content["network"], source=path)
         self.optimiser.load_state_dict(content["optimiser"])
         self.scaler.load_state_dict(content["scaler"])
+        self.trainer.load_state(content.get("trainer_state", {}))
         self.update = content["update"]
         self.best = content["best"]
         self.record = self.record.model_copy(update={"training_seconds": content["training_seconds"]})
@@ -151,6 +152,7 @@ class Loop:
         state: dict[str, Any] = {}
         if name == LAST:
             state = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict(), "best": self.best}
+            state["trainer_state"] = self.trainer.state()
             state["training_seconds"] = self.record.training_seconds
         save_checkpoint(self.folder / name, self.trainer, self.record.trainer, update=self.update, **state)
         if name == LAST:
