@@ -85,27 +85,26 @@ def command(
 
     from .model_folder import checkpoint_id, load_models
     from .precision import choose_device, choose_precision
-    from .prediction import choose_sampling, make_predictor, predict_cases
+    from .prediction import choose_sampling, predict_cases
     from .prediction_folder import PredictionRecord, is_done, prepare_output, select_cases
+    from .prediction_request import PredictionRequest
     from .previous_stage import load_previous_stage
 
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, chosen_device)
-    models = load_models(checkpoints, device=chosen_device, precision=chosen_precision)
-    first = models[0]
-    configuration = first.configuration_name
-    asked = SamplingRequest(steps, sampler, eta, variance)
-    sampling = choose_sampling(first.plan, *asked)
-    previous = load_previous_stage(
-        model,
-        first,
-        device=chosen_device,
-        precision=chosen_precision,
-        asked=asked,
+    asked = PredictionRequest(
+        chosen_device,
+        chosen_precision,
+        SamplingRequest(steps, sampler, eta, variance),
         seed=seed,
         step_size=step_size,
         mirroring=mirroring,
     )
+    models = load_models(checkpoints, device=chosen_device, precision=chosen_precision)
+    first = models[0]
+    configuration = first.configuration_name
+    sampling = choose_sampling(first.plan, *asked.sampling)
+    previous = load_previous_stage(model, first, asked)
     bad: dict[str, str] = {}
     dataset = first.dataset
     files = check_prediction_inputs(source, dataset.file_ending, len(dataset.channels), unreadable=bad)
@@ -144,19 +143,8 @@ def command(
     if previous:
         stage = f"{previous.model.name}, fold {', '.join(previous.checkpoints)} (last)"
         console.print(f"It is shown the segmentations of {stage}.", soft_wrap=True)
-    predictor = make_predictor(
-        models,
-        first.plan,
-        configuration,
-        first.spec,
-        device=chosen_device,
-        sampling=sampling,
-        seed=seed,
-        step_size=step_size,
-        mirroring=mirroring,
-    )
     outcomes = predict_cases(
-        predictor,
+        asked.predictor(models),
         todo,
         out,
         plan=first.plan,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
@@ -18,12 +17,11 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.runs import fold_records
-from autodiffseg.sampling import SamplingRequest
 
 from .base import Trainer
 from .model_folder import checkpoint_id, find_checkpoints, load_models
 from .out_of_fold import previous_run_name
-from .prediction import choose_sampling, make_predictor
+from .prediction_request import PredictionRequest
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +52,7 @@ class PreviousStage:
         return restore_label(probabilities, prepared.properties, self.plan, self.spec)
 
 
-def load_previous_stage(
-    model: Path,
-    cascade: Trainer,
-    *,
-    device: torch.device,
-    precision: str,
-    asked: SamplingRequest,
-    seed: int,
-    step_size: float,
-    mirroring: bool,
-) -> PreviousStage | None:
+def load_previous_stage(model: Path, cascade: Trainer, asked: PredictionRequest) -> PreviousStage | None:
     """The previous stage of a model, or None when the model is no cascade.
 
     It is looked for beside the cascade's folder, under the name that its training gave it. All its finished folds are
@@ -73,12 +61,7 @@ def load_previous_stage(
     Args:
         model: folder of the cascade.
         cascade: one of its trainers.
-        device: where it runs.
-        precision: of its network.
-        asked: how to sample; what is None is its plan's.
-        seed: of the noise.
-        step_size: of the windows.
-        mirroring: average over mirror axes.
+        asked: how both stages predict.
 
     Raises:
         UserError: when the folder is missing, has no finished fold or is of other labels.
@@ -95,28 +78,17 @@ def load_previous_stage(
             f"--trainer {record.trainer} --plan {record.plan}`."
         )
     checkpoints = find_checkpoints(folder, (), "last")
-    models = load_models(checkpoints, device=device, precision=precision)
+    models = load_models(checkpoints, device=asked.device, precision=asked.precision)
     first = models[0]
     if list(first.spec.foreground.items()) != list(cascade.spec.foreground.items()):
         raise UserError(
             f"{folder} segments {', '.join(first.spec.foreground)}, the cascade {model.name} was trained beside "
             f"{', '.join(cascade.spec.foreground)}; put the model there that it was trained with."
         )
-    predictor = make_predictor(
-        models,
-        first.plan,
-        first.configuration_name,
-        first.spec,
-        device=device,
-        sampling=choose_sampling(first.plan, *asked),
-        seed=seed,
-        step_size=step_size,
-        mirroring=mirroring,
-    )
     ids = {fold: checkpoint_id(path) for fold, path in checkpoints.items()}
     changed = [fold for fold, known in record.previous_checkpoints.items() if ids.get(fold, known) != known]
     if changed:
         logger.warning(
             "Fold %s of %s has other weights than when %s was trained beside it.", ", ".join(changed), folder, model
         )
-    return PreviousStage(folder, ids, predictor, first.plan, first.configuration_name, first.spec)
+    return PreviousStage(folder, ids, asked.predictor(models), first.plan, first.configuration_name, first.spec)

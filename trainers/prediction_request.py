@@ -1,0 +1,50 @@
+"""PredictionRequest: how the user asked for a prediction; the stages of a cascade share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from autodiffseg.inference.predictor import CasePredictor
+from autodiffseg.sampling import SamplingRequest
+
+from .base import Trainer
+from .precision import Precision
+from .prediction import choose_sampling, make_predictor
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """Where and how models are to predict."""
+
+    device: torch.device
+    precision: Precision
+    sampling: SamplingRequest
+    """What is None is the plan's of each stage."""
+    seed: int
+    """Of the noise."""
+    step_size: float
+    """Largest distance of windows as a fraction of the patch."""
+    mirroring: bool
+    """Average over the plan's mirror axes."""
+
+    def predictor(self, models: Sequence[Trainer]) -> CasePredictor:
+        """The predictor of models of one plan and configuration together.
+
+        Raises:
+            UserError: when their plan cannot be sampled like this.
+        """
+        first = models[0]
+        return make_predictor(
+            models,
+            first.plan,
+            first.configuration_name,
+            first.spec,
+            device=self.device,
+            sampling=choose_sampling(first.plan, *self.sampling),
+            seed=self.seed,
+            step_size=self.step_size,
+            mirroring=self.mirroring,
+        )
