@@ -61,7 +61,7 @@ def validate_fold(
     )
     if on_start is not None:
         on_start(len(cases))
-    shown = _previous_stage(trainer, record, folder, workspace, store)
+    shown = shown_to_cascade(trainer, record, folder, workspace, store)
     ending, out = trainer.dataset.file_ending, folder / VALIDATION
     # Where there is a summary it tells of all label maps beside it, also when this validation is interrupted: a cascade
     # relies on them.
@@ -79,7 +79,7 @@ def validate_fold(
     return summary
 
 
-def _previous_stage(
+def shown_to_cascade(
     trainer: Trainer, record: RunRecord, folder: Path, workspace: Workspace, store: CaseStore
 ) -> PreviousStageStore | None:
     """What a cascade is shown of its validation cases: out-of-fold segmentations, as in training; else None.

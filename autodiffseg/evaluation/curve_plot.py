@@ -1,0 +1,78 @@
+"""Curve plot: lines over sampling steps, one panel a metric, as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from autodiffseg.atomic import atomic_path
+
+PALETTE = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#0072b2")
+"""Black, and Okabe and Ito's colours without the yellow, which is not seen as a line on white."""
+MOST_TICKS = 14
+MARKERS = "osD^vP*X"
+
+Panel = Mapping[str, Sequence[float]]
+"""Name of a line -> its values; NaN leaves a gap."""
+
+
+def save_curves(
+    path: Path,
+    positions: Sequence[int],
+    panels: Mapping[str, Panel],
+    *,
+    title: str,
+    xlabel: str,
+    logarithmic: bool = False,
+) -> None:
+    """Draw panels side by side and write them as PNG, atomically.
+
+    Args:
+        path: of the picture.
+        positions: whole numbers along x, one per value of a line.
+        panels: label of the y axis -> lines. All panels have the same lines; the first is drawn boldest.
+        title: above all.
+        xlabel: below each panel.
+        logarithmic: scale of x, for numbers of steps that double.
+    """
+    figure = Figure(figsize=(4.8 * len(panels), 4.4), layout="constrained")
+    names = list(next(iter(panels.values())))
+    for place, (ylabel, lines) in enumerate(panels.items(), start=1):
+        plot = figure.add_subplot(1, len(panels), place)
+        for order, name in enumerate(names):
+            _draw(plot, positions, lines[name], order=order, lines=len(names), name=name)
+        if logarithmic:
+            plot.set_xscale("log")
+        plot.xaxis.set_minor_locator(NullLocator())
+        ticks = list(positions[:: -(-len(positions) // MOST_TICKS)])
+        plot.set_xticks(ticks, [str(position) for position in ticks])
+        plot.set_xlabel(xlabel)
+        plot.set_ylabel(ylabel)
+        plot.grid(alpha=0.3)
+        plot.spines[["top", "right"]].set_visible(False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if len(names) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
+    figure.suptitle(title, fontsize=11)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def _draw(plot: Axes, x: Sequence[int], y: Sequence[float], *, order: int, lines: int, name: str) -> None:
+    few = lines <= len(PALETTE)
+    colour = PALETTE[order] if few or order == 0 else colormaps["hsv"]((order - 1) / (lines - 1))
+    plot.plot(
+        x,
+        y,
+        color=colour,
+        marker=MARKERS[order % len(MARKERS)],
+        markersize=5,
+        linewidth=2.4 if order == 0 else 1.3,
+        label=name,
+        zorder=3 if order == 0 else 2,
+    )
