@@ -81,7 +81,7 @@ def test_the_columns_of_the_progress_file_are_explained() -> None:
 def test_the_keys_of_a_checkpoint_are_explained(name: str, trained_phantom: Path) -> None:
     path = next(trained_phantom.glob(f"results/*/supervised*/fold_0/checkpoint_{name}.pt"))
     keys = set(torch.load(path, weights_only=True))
-    of_last_alone = {"optimiser", "scaler", "best", "training_seconds"}
+    of_last_alone = {"optimiser", "scaler", "trainer_state", "best", "training_seconds"}
     assert keys == table_keys("checkpoint_last.pt, checkpoint_best.pt") - (set() if name == "last" else of_last_alone)
 
 
