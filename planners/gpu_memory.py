@@ -94,12 +94,16 @@ def _fitting_batch(planned: Planned, name: str, preset: Preset, memory: TrainerM
     most = needed(planned_size)
     if most <= limit:
         return planned_size
-    least = needed(smallest)
-    if least > limit:
+    # Were all tensors in proportion to the batch, this would be it; weights are not, so it mostly fits with room left.
+    room = max(0.0, (limit - memory.overhead) / (most - memory.overhead))
+    low = max(smallest, math.floor(planned_size * room))
+    low_bytes = needed(low)
+    if low_bytes > limit and low > smallest:
+        low, low_bytes = smallest, needed(smallest)
+    if low_bytes > limit:
         return None
-    # Memory grows in proportion to the batch, so this is it or a neighbour.
-    size = smallest + math.floor((limit - least) / (most - least) * (planned_size - smallest))
-    while size > smallest and needed(size) > limit:
+    size = low + math.floor((limit - low_bytes) / (most - low_bytes) * (planned_size - low))
+    while size > low and needed(size) > limit:
         size -= 1
     return size
 
