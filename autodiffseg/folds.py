@@ -71,8 +71,8 @@ def load_folds(path: Path) -> list[Fold]:
         raise UserError(f"{path} does not exist; run `autodiffseg plan-and-preprocess` first.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(entries, list):
-        raise UserError(f'{path} must be a list of {{"train": [...], "val": [...]}}.')
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f'{path} must be a list of {{"train": [...], "val": [...]}}, one or more of them.')
     return [Fold.parse(json.dumps(entry), source=f"{path}, fold {index}") for index, entry in enumerate(entries)]
 
 

@@ -12,6 +12,7 @@ from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.plans import Plan
+from autodiffseg.preprocessing.memory_check import require_memory
 from autodiffseg.workspace import Workspace
 
 from .configuration_names import CONFIGURATIONS
@@ -103,6 +104,7 @@ def prepare(
     wanted = tuple(request.configurations) or tuple(choice.plan.configurations)
     for configuration in wanted:
         choice.plan.configuration(configuration)  # refuses what the plan does not have
+    require_memory((raw.images(case) for case in raw.cases), choice.plan, wanted)
 
     keep_folds(folds, workspace.splits_path(raw.name))
     copy_dataset(raw, workspace)

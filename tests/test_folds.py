@@ -75,7 +75,8 @@ def test_the_file_round_trips_in_the_form_of_nnunet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "not valid JSON"), ("{}", "must be a list"), ('[{"train": []}]', "fold 0.*val")]
+    ("text", "message"),
+    [("{", "not valid JSON"), ("{}", "must be a list"), ("[]", "one or more"), ('[{"train": []}]', "fold 0.*val")],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "splits_final.json"

@@ -171,3 +171,14 @@ def test_what_was_asked_for_is_not_passed_over_for_a_plan_that_is_there(
     assert path.read_bytes() == before
     assert run([*arguments, *options, "--overwrite"]) == 0
     assert run([*arguments, *options]) == 0  # the same again is what is there
+
+
+def test_a_spacing_that_no_memory_holds_is_refused_before_anything_is_written(
+    phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["plan-and-preprocess", str(phantom_raw), "--preset", "cpu", "--workspace", str(tmp_path)]
+    assert run([*arguments, "--overwrite-target-spacing", "0.001", "0.001", "0.001"]) == 2
+    told = capsys.readouterr().err
+    assert "2d of plan 'cpu' resamples to 0.001 × 0.001 mm, for which the largest case needs about" in told
+    assert "give a coarser --overwrite-target-spacing" in told
+    assert not list(tmp_path.rglob("plans"))
