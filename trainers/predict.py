@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from autodiffseg import __version__
 from autodiffseg.command_options import DeviceOption
+from autodiffseg.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,15 @@ def command(
     save_probabilities: Annotated[
         bool, typer.Option("--save-probabilities", help="Write CASE.npz too: probabilities (K, Z, Y, X), float16.")
     ] = False,
+    save_steps: Annotated[
+        bool, typer.Option("--save-steps", help="Write what each sampling step predicts too: step_1/CASE.ext, …")
+    ] = False,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--num-samples", min=1, help="Draw each case so often and average; each draw is in sample_0/CASE.ext, …"
+        ),
+    ] = 1,
 ) -> None:
     """Segment new images with a trained model.
 
@@ -86,7 +96,8 @@ def command(
     from .model_folder import checkpoint_id, load_models
     from .precision import choose_device, choose_precision
     from .prediction import choose_sampling, predict_cases
-    from .prediction_folder import PredictionRecord, is_done, prepare_output, select_cases
+    from .prediction_folder import PredictionRecord, prepare_output, select_cases, write_dataset_json
+    from .prediction_outputs import PredictionOutputs
     from .prediction_request import PredictionRequest
     from .previous_stage import load_previous_stage
 
@@ -104,6 +115,10 @@ def command(
     first = models[0]
     configuration = first.configuration_name
     sampling = choose_sampling(first.plan, *asked.sampling)
+    if samples > 1 and first.passes(sampling.model_copy(update={"steps": 2})) == 1:
+        raise UserError(
+            f"--num-samples {samples}: {model.name} answers in one pass and draws no noise, so all would be equal."
+        )
     previous = load_previous_stage(model, first, asked)
     bad: dict[str, str] = {}
     dataset = first.dataset
@@ -118,6 +133,7 @@ def command(
         configuration=configuration,
         sampling=sampling,
         seed=seed,
+        samples=samples,
         step_size=step_size,
         mirroring=mirroring,
         device=str(chosen_device),
@@ -125,17 +141,15 @@ def command(
         versions=_versions(),
     )
     chosen = select_cases(sorted({*files, *bad}), chosen_part)
-    prepare_output(out, record, dataset, chosen, go_on=go_on)
+    outputs = PredictionOutputs(
+        out, dataset.file_ending, probabilities=save_probabilities, steps=save_steps, samples=samples
+    )
+    prepare_output(outputs, record, dataset, chosen, go_on=go_on)
 
     bad = {case: fault for case, fault in bad.items() if case in chosen}
-    ending = dataset.file_ending
     todo = {case: files[case] for case in chosen if case in files}
     if go_on:
-        todo = {
-            case: paths
-            for case, paths in todo.items()
-            if not is_done(out, case, ending, probabilities=save_probabilities)
-        }
+        todo = {case: paths for case, paths in todo.items() if not outputs.is_done(case)}
     console.print(
         f"Predicting {len(todo)} of {len(chosen)} cases: {model.name}, fold {', '.join(checkpoints)} ({checkpoint}).",
         soft_wrap=True,
@@ -146,15 +160,15 @@ def command(
     outcomes = predict_cases(
         asked.predictor(models),
         todo,
-        out,
+        outputs,
         plan=first.plan,
         configuration=configuration,
         spec=first.spec,
-        ending=ending,
-        save_probabilities=save_probabilities,
         previous=previous,
     )
     bad |= {case: fault for case, fault in _with_progress(outcomes, len(todo)) if fault is not None}
+    for folder in outputs.subfolders():
+        write_dataset_json(folder, dataset)
     console.print(f"Label maps are in {out}.", soft_wrap=True)
     if bad:
         typer.echo(f"{len(bad)} of {len(chosen)} cases could not be predicted:", err=True)

@@ -12,26 +12,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autodiffseg.atomic import atomic_path
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_case, read_geometry, write_image
-from autodiffseg.inference.export import restore_label, restore_probabilities
+from autodiffseg.inference.export import restore_label
 from autodiffseg.inference.predictor import CasePredictor, PatchModel
 from autodiffseg.labels import LabelSpec
 from autodiffseg.nifti import count_nonfinite, written_spacing
 from autodiffseg.plans import Plan
-from autodiffseg.preprocessing.case_store import CaseProperties, CaseStore
+from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import PreviousStageStore, onto_preprocessed_grid
 from autodiffseg.sampling import Sampling, Variance
 from autodiffseg.text_headers import require_undamaged
 
+from .prediction_outputs import PredictionOutputs
+
 if TYPE_CHECKING:
     from .previous_stage import PreviousStage
 
 OUT_OF_MEMORY = (
-    "there is not enough memory for it; end other programs, leave out --save-probabilities, "
+    "there is not enough memory for it; end other programs, leave out --save-probabilities and --save-steps, "
     "or use --device cpu or a machine with more memory"
 )
 
@@ -112,7 +113,8 @@ def predict_preprocessed(
     image = np.asarray(store.image(case)[:])
     if previous is not None:
         image = with_segmentation(image, previous.segmentation(case)[0], spec)
-    predict_image(predictor, image, store.properties(case), plan, spec, out_file)
+    properties = store.properties(case)
+    write_image(out_file, restore_label(predictor.predict(image, case), properties, plan, spec), properties.geometry)
 
 
 def with_segmentation(
@@ -123,49 +125,14 @@ def with_segmentation(
     return np.concatenate([image, channels.numpy()])
 
 
-def predict_image(
-    predictor: CasePredictor,
-    image: npt.NDArray[np.float32],
-    properties: CaseProperties,
-    plan: Plan,
-    spec: LabelSpec,
-    out_file: Path,
-    *,
-    probabilities_file: Path | None = None,
-) -> None:
-    """Predict a preprocessed image and write its label map on the raw grid.
-
-    Args:
-        predictor: of models of this plan.
-        image: `(C, Z, Y, X)`, preprocessed.
-        properties: of the preprocessed case; they say where the raw grid lies.
-        plan: its axis order.
-        spec: what the channels mean.
-        out_file: label map, uint8; its ending chooses the format.
-        probabilities_file: if given, an .npz whose `probabilities` is `(K, Z, Y, X)` float16 on the raw grid.
-
-    Raises:
-        UserError: when the output is not finite or a file cannot be written.
-    """
-    probabilities = predictor.predict(image, properties.case)
-    # The label map comes last: where it is, the case is done.
-    if probabilities_file is not None:
-        restored = restore_probabilities(probabilities, properties, plan, spec)
-        with atomic_path(probabilities_file) as temporary:
-            np.savez_compressed(temporary, probabilities=restored)
-    write_image(out_file, restore_label(probabilities, properties, plan, spec), properties.geometry)
-
-
 def predict_cases(
     predictor: CasePredictor,
     cases: dict[str, tuple[Path, ...]],
-    out: Path,
+    outputs: PredictionOutputs,
     *,
     plan: Plan,
     configuration: str,
     spec: LabelSpec,
-    ending: str,
-    save_probabilities: bool = False,
     previous: PreviousStage | None = None,
 ) -> Iterator[tuple[str, str | None]]:
     """Predict raw cases one by one.
@@ -173,12 +140,10 @@ def predict_cases(
     Args:
         predictor: of models of this plan and configuration.
         cases: case -> image files in channel order.
-        out: where `CASE.ext` goes, and `CASE.npz` with `save_probabilities`.
+        outputs: what is written, and where.
         plan: how to preprocess.
         configuration: name of the configuration.
         spec: what the output channels mean.
-        ending: of the label files, such as ".nii.gz".
-        save_probabilities: write the probabilities too.
         previous: of a cascade; it segments each case first.
 
     Yields:
@@ -197,15 +162,7 @@ def predict_cases(
                 on_grid = onto_preprocessed_grid(segmentation, prepared.properties, plan)
                 shown = with_segmentation(shown, on_grid, spec)
             del image
-            predict_image(
-                predictor,
-                shown,
-                prepared.properties,
-                plan,
-                spec,
-                out / f"{case}{ending}",
-                probabilities_file=out / f"{case}.npz" if save_probabilities else None,
-            )
+            outputs.predict(predictor, shown, prepared.properties, plan, spec)
         except UserError as error:
             fault = str(error)
         except (MemoryError, RuntimeError) as error:

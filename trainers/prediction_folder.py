@@ -7,12 +7,16 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autodiffseg.atomic import write_text
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.records import Record
 from autodiffseg.sampling import Sampling
+
+if TYPE_CHECKING:
+    from .prediction_outputs import PredictionOutputs
 
 RECORD = "predict.json"
 
@@ -34,6 +38,8 @@ class PredictionRecord(Record):
     configuration: str
     sampling: Sampling
     seed: int
+    samples: int = 1
+    """Draws of each case, averaged."""
     step_size: float
     mirroring: bool
     device: str
@@ -74,7 +80,7 @@ def check_folders(source: Path, out: Path) -> None:
 
 
 def prepare_output(
-    out: Path, record: PredictionRecord, dataset: DatasetJson, cases: Sequence[str], *, go_on: bool
+    outputs: PredictionOutputs, record: PredictionRecord, dataset: DatasetJson, cases: Sequence[str], *, go_on: bool
 ) -> None:
     """Make the output folder, with what `evaluate` and a later reader need to know.
 
@@ -82,7 +88,7 @@ def prepare_output(
     folder with other ones that were made otherwise is refused. So it stays true that what is there is done.
 
     Args:
-        out: the folder.
+        outputs: the folder, and what will be written.
         record: how the predictions will be made.
         dataset: of the model.
         cases: those that will be predicted, of this part alone.
@@ -91,9 +97,9 @@ def prepare_output(
     Raises:
         UserError: when it cannot be written to, or holds predictions that were made otherwise or nobody knows how.
     """
-    ending = dataset.file_ending
+    out, ending = outputs.folder, outputs.ending
     if not _holds_the_same(out, record, go_on=go_on):
-        ours = set() if go_on else {path.name for case in cases for path in outputs(out, case, ending)}
+        ours = set() if go_on else {path.name for case in cases for path in outputs.existing(case)}
         strangers = sorted(name for name in _predictions(out, ending) if name not in ours)
         if strangers:
             cure = " or leave out --continue to replace them" if go_on else " or remove them"
@@ -106,13 +112,20 @@ def prepare_output(
         with tempfile.TemporaryFile(dir=out):
             pass
         for case in () if go_on else cases:
-            for path in outputs(out, case, ending):
+            for path in outputs.existing(case):
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{out} cannot be written to: {os.strerror(error.errno or 0)}.") from error
-    # Without our own optional keys, which would be null: nnU-Net's tools take some that are there for meant.
-    write_text(out / "dataset.json", dataset.model_dump_json(indent=2, by_alias=True, exclude_defaults=True) + "\n")
+    write_dataset_json(out, dataset)
     record.save(out / RECORD)
+
+
+def write_dataset_json(folder: Path, dataset: DatasetJson) -> None:
+    """Say beside label maps what they mean, for `evaluate`.
+
+    Without our own optional keys, which would be null: nnU-Net's tools take some that are there for meant.
+    """
+    write_text(folder / "dataset.json", dataset.model_dump_json(indent=2, by_alias=True, exclude_defaults=True) + "\n")
 
 
 def _holds_the_same(out: Path, record: PredictionRecord, *, go_on: bool) -> bool:
@@ -146,14 +159,3 @@ def select_cases(cases: Sequence[str], part: tuple[int, int]) -> list[str]:
     """Every n-th case, beginning with the i-th: n machines share the work without talking."""
     first, count = part
     return list(cases)[first::count]
-
-
-def outputs(out: Path, case: str, ending: str) -> tuple[Path, Path]:
-    """Label map and probabilities of a case, there or not."""
-    return out / f"{case}{ending}", out / f"{case}.npz"
-
-
-def is_done(out: Path, case: str, ending: str, *, probabilities: bool) -> bool:
-    """Whether a case was predicted before, with its probabilities if they are wanted."""
-    label, chances = outputs(out, case, ending)
-    return label.is_file() and (not probabilities or chances.is_file())

@@ -20,6 +20,7 @@ from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import store_previous_stage
 from autodiffseg.sampling import NoiseSource, Sampling
 from autodiffseg.trainers.prediction import make_predictor, predict_cases, predict_preprocessed, with_segmentation
+from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.previous_stage import PreviousStage
 
 from .conftest import tiny_plan
@@ -83,8 +84,9 @@ def test_predict_and_validate_show_the_cascade_the_same(previous: PreviousStage,
         predictor = make_predictor([model], plan, "cascade", SPEC, device=torch.device("cpu"))
         if name == "predicted":
             cases = {"a": (tmp_path / "a_0000.nii.gz",)}
-            options: Any = {"plan": plan, "configuration": "cascade", "spec": SPEC, "ending": ".nii.gz"}
-            assert list(predict_cases(predictor, cases, tmp_path / name, previous=previous, **options)) == [("a", None)]
+            options: Any = {"plan": plan, "configuration": "cascade", "spec": SPEC, "previous": previous}
+            outputs = PredictionOutputs(tmp_path / name, ".nii.gz")
+            assert list(predict_cases(predictor, cases, outputs, **options)) == [("a", None)]
         else:
             segmentation = previous.segment(image(), GRID, "a")
             assert set(np.unique(segmentation)) == {0, 1, 2}

@@ -1,0 +1,131 @@
+"""What predict writes beside the answer: sampling steps and samples, each in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodiffseg.cli import run
+from autodiffseg.geometry import Geometry
+from autodiffseg.images import read_label
+from autodiffseg.labels import LabelSpec
+from autodiffseg.trainers.prediction_outputs import PredictionOutputs
+
+SPEC = LabelSpec(labels={"background": 0, "bright": 1})
+GRID = Geometry(shape=(1, 1, 3), spacing=(1, 1, 1), origin=(0, 0, 0), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))
+# Foreground of three voxels: by sample, then by step.
+FOREGROUND = [[(0.9, 0.2, 0.3), (0.8, 0.6, 0.1)], [(0.7, 0.9, 0.1), (0.9, 0.3, 0.7)]]
+
+
+class Known:
+    """A predictor whose answers are known."""
+
+    def predict_every_step(self, image: Any, case: str, *, sample: int = 0) -> Any:
+        foreground = np.array(FOREGROUND[sample], dtype=np.float32).reshape(2, 1, 1, 1, 3)
+        return np.concatenate([1 - foreground, foreground], axis=1)
+
+    def predict(self, image: Any, case: str, *, sample: int = 0) -> Any:
+        return self.predict_every_step(image, case, sample=sample)[-1]
+
+
+class Properties:
+    """Of a case that lies on the grid of its image."""
+
+    case, geometry, crop = "a", GRID, ((0, 1), (0, 1), (0, 3))
+
+
+class Order:
+    """A plan that leaves the axes as they are."""
+
+    transpose = transpose_back = (0, 1, 2)
+
+
+def written(outputs: PredictionOutputs) -> dict[str, list[int]]:
+    """File -> its label map, after the prediction of case `a`."""
+    predictor: Any = Known()
+    properties: Any = Properties()
+    plan: Any = Order()
+    outputs.predict(predictor, np.zeros((1, 1, 1, 3), np.float32), properties, plan, SPEC)
+    files = sorted(outputs.folder.rglob("*.nii.gz"))
+    return {str(path.relative_to(outputs.folder)): read_label(path)[0].ravel().tolist() for path in files}
+
+
+def test_the_answer_alone_is_the_last_step_of_the_first_sample(tmp_path: Path) -> None:
+    assert written(PredictionOutputs(tmp_path, ".nii.gz")) == {"a.nii.gz": [1, 1, 0]}
+
+
+def test_every_step_has_a_folder_and_the_last_is_the_answer(tmp_path: Path) -> None:
+    found = written(PredictionOutputs(tmp_path, ".nii.gz", steps=True))
+    assert found == {"a.nii.gz": [1, 1, 0], "step_1/a.nii.gz": [1, 0, 0], "step_2/a.nii.gz": [1, 1, 0]}
+
+
+def test_the_answer_of_several_samples_is_their_mean(tmp_path: Path) -> None:
+    found = written(PredictionOutputs(tmp_path, ".nii.gz", steps=True, samples=2))
+    assert found == {
+        "a.nii.gz": [1, 0, 0],  # 0.85, 0.45, 0.4
+        "sample_0/a.nii.gz": [1, 1, 0],
+        "sample_1/a.nii.gz": [1, 0, 1],
+        "step_1/a.nii.gz": [1, 1, 0],  # 0.8, 0.55, 0.2
+        "step_2/a.nii.gz": [1, 0, 0],
+    }
+
+
+def test_probabilities_lie_beside_every_label_map(tmp_path: Path) -> None:
+    outputs = PredictionOutputs(tmp_path, ".nii.gz", probabilities=True, steps=True, samples=2)
+    written(outputs)
+    for label in tmp_path.rglob("*.nii.gz"):
+        assert (label.parent / "a.npz").is_file()
+    with np.load(tmp_path / "a.npz") as file:
+        np.testing.assert_allclose(file["probabilities"][1].ravel(), [0.85, 0.45, 0.4], atol=1e-3)
+
+
+def test_a_case_is_done_when_all_that_is_wanted_is_there(tmp_path: Path) -> None:
+    plain = PredictionOutputs(tmp_path, ".nii.gz")
+    more = PredictionOutputs(tmp_path, ".nii.gz", steps=True, samples=2)
+    assert not plain.is_done("a")
+    written(plain)
+    assert plain.is_done("a")
+    assert not more.is_done("a")
+    written(more)
+    assert more.is_done("a")
+    assert not PredictionOutputs(tmp_path, ".nii.gz", probabilities=True, steps=True).is_done("a")
+
+
+def test_all_files_of_a_case_are_found_whatever_is_wanted_now(tmp_path: Path) -> None:
+    written(PredictionOutputs(tmp_path, ".nii.gz", probabilities=True, steps=True, samples=2))
+    (tmp_path / "step_1" / "b.nii.gz").touch()
+    (tmp_path / "step_by_step").mkdir()
+    found = PredictionOutputs(tmp_path, ".nii.gz").existing("a")
+    assert set(found) == {path for path in tmp_path.rglob("a.*") if path.is_file()}
+    assert len(found) == 2 * 5
+
+
+def test_steps_and_samples_of_a_trained_model(
+    trained_phantom: Path, phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, out = trained_phantom / "results" / "Dataset900_Phantom", tmp_path / "out"
+    places = ["-i", str(phantom_raw / "imagesTs"), "-o", str(out), "--device", "cpu", "--precision", "fp32"]
+    model = ["--model", str(results / "recycling__cpu__3d_fullres"), "--no-mirroring"]
+    more = ["--steps", "3", "--save-steps", "--num-samples", "2"]
+    assert run(["predict", *places, *model, *more]) == 0
+    folders = {path.name for path in out.iterdir() if path.is_dir()}
+    assert folders == {"step_1", "step_2", "step_3", "sample_0", "sample_1"}
+    case = next(path.name for path in out.glob("*.nii.gz"))
+    answer = read_label(out / case)[0]
+    np.testing.assert_array_equal(read_label(out / "step_3" / case)[0], answer)
+    assert (read_label(out / "sample_0" / case)[0] != read_label(out / "sample_1" / case)[0]).any()
+    references = ["-r", str(phantom_raw / "labelsTs"), "-o", str(tmp_path / "scores")]
+    assert run(["evaluate", "-p", str(out / "step_1"), *references]) == 0
+
+    assert run(["predict", *places, *model, "--steps", "2", "--save-steps"]) == 0  # what was there before is gone
+    assert not list((out / "step_3").glob("*.nii.gz"))
+    assert not list((out / "sample_0").glob("*.nii.gz"))
+
+    capsys.readouterr()
+    supervised = ["--model", str(results / "supervised__cpu__3d_fullres"), "--num-samples", "3"]
+    assert run(["predict", *places[:3], str(tmp_path / "one"), *supervised]) == 2
+    assert "answers in one pass and draws no noise" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
