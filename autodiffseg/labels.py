@@ -83,11 +83,7 @@ class LabelSpec(Record):
         channels = []
         if not self.has_regions:
             channels.append((label == 0) | (label == OUTSIDE))
-        for members in self.foreground.values():
-            channel = label == members[0]
-            for member in members[1:]:
-                channel = channel | (label == member)
-            channels.append(channel)
+        channels += self._foreground_masks(label)
         return torch.stack(channels, dim=1).float() * known[:, None], known[:, None]
 
     def foreground_channels(self, label: Tensor) -> Tensor:
@@ -99,8 +95,19 @@ class LabelSpec(Record):
         Returns:
             `(F, *patch)` float32 in {0, 1}, one channel per entry of `foreground`; all zero where unknown.
         """
-        channels, _ = self.one_hot(label[None])
-        return channels[0, self.channels - len(self.foreground) :]
+        import torch
+
+        return torch.stack(self._foreground_masks(label)).float()  # no class holds `ignore` or UNKNOWN
+
+    def _foreground_masks(self, label: Tensor) -> list[Tensor]:
+        """Where each foreground class or region is, bool, each of the label's shape."""
+        masks = []
+        for members in self.foreground.values():
+            mask = label == members[0]
+            for member in members[1:]:
+                mask = mask | (label == member)
+            masks.append(mask)
+        return masks
 
     def decode(self, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         """Label map of probabilities `(K, Z, Y, X)`: argmax, or regions over 0.5 painted in their order."""

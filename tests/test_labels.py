@@ -87,3 +87,11 @@ def test_decode_undoes_one_hot(values: list[int], regions: bool) -> None:
     spec = REGIONS if regions else LabelSpec(labels={"background": 0, "a": 1, "b": 2, "c": 3})
     channels, _ = spec.one_hot(torch.tensor([values])[:, None, None])
     assert spec.decode(channels[0].numpy())[0, 0].tolist() == values
+
+
+def test_foreground_channels_are_those_of_one_hot_without_background() -> None:
+    label = torch.tensor([[0, 1, 2], [3, OUTSIDE, UNKNOWN]])
+    for spec in (CLASSES, REGIONS, IGNORING):
+        found, (whole, _) = spec.foreground_channels(label), spec.one_hot(label[None])
+        torch.testing.assert_close(found, whole[0, spec.channels - len(spec.foreground) :])
+        assert found.sum(dim=(1, 2)).min() > 0

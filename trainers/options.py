@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -56,17 +56,20 @@ class TrainerOptions(Record):
 def read_settings(options: type[Options], settings: Sequence[str]) -> Options:
     """Options from settings like `learning_rate=0.001`; what is not set keeps its default.
 
+    The text `None` is None for an option that may be it.
+
     Raises:
         UserError: for a setting without `=`, an unknown name (with the nearest known one) or a wrong value.
     """
-    values: dict[str, str] = {}
+    values: dict[str, str | None] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise UserError(f"--set {setting}: write name=value.")
         if name not in options.model_fields:
             raise UserError("--set: " + registry.unknown("option", name, list(options.model_fields)))
-        values[name] = value
+        may_be_none = type(None) in get_args(options.model_fields[name].annotation)
+        values[name] = None if may_be_none and value == "None" else value
     try:
         return options.model_validate(values)
     except ValidationError as error:

@@ -143,11 +143,6 @@ def load_finished(request: RunRequest, workspace: Workspace) -> tuple[Trainer, P
 
 def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> RunRecord:
     """The record of a training that is gone on with; refuse other conditions: it would no longer be true."""
-    if before.previous_segmentations != now.previous_segmentations:
-        raise UserError(
-            f"--continue: {folder} was begun beside other segmentations of {now.previous_run} than its validations "
-            "hold now. Validate its folds as they were then, or give the new training a --tag."
-        )
     for field in ("trainer", "plan_hash", "seed", "options", "iterations", "precision", "training_cases"):
         old, new = getattr(before, field), getattr(now, field)
         if old != new:
@@ -155,4 +150,9 @@ def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> RunRecord:
             raise UserError(
                 f"--continue: {folder / RECORD} has {field} {told}. Ask for the same, or give the new training a --tag."
             )
+    if before.previous_segmentations != now.previous_segmentations:
+        raise UserError(
+            f"--continue: {folder} was begun beside other segmentations of {now.previous_run} than its validations "
+            "hold now. Validate its folds as they were then, or give the new training a --tag."
+        )
     return before

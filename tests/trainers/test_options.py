@@ -15,6 +15,13 @@ def test_settings_are_read_by_the_type_of_the_option() -> None:
     assert options.weight_decay == TrainerOptions().weight_decay
 
 
+def test_none_is_said_by_its_name_and_only_where_it_means_something() -> None:
+    assert read_settings(RecyclingOptions, []).log_snr_shift == 0
+    assert read_settings(RecyclingOptions, ["log_snr_shift=None"]).log_snr_shift is None
+    with pytest.raises(UserError, match="--set learning_rate=None"):
+        read_settings(RecyclingOptions, ["learning_rate=None"])
+
+
 def test_a_loss_of_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="--set: all weights of the loss are 0"):
         read_settings(TrainerOptions, ["dice_weight=0", "cross_entropy_weight=0"])
