@@ -88,6 +88,10 @@ class Trainer(ABC):
         """Go on from `state`, whose tensors may lie on another device."""
         return
 
+    def after_update(self) -> None:
+        """Called after every update of the weights."""
+        return
+
     def passes(self, sampling: Sampling) -> int:
         """Network calls that one prediction of a patch takes."""
         return 1
@@ -117,10 +121,13 @@ class Trainer(ABC):
             result: Tensor | list[Tensor] = self.network(image, mask, level)
         return result
 
-    def probabilities(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor:
-        """The finest probabilities `(B, K, *patch)` of one network call, float32."""
+    def probabilities(
+        self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None, *, network: UNet | None = None
+    ) -> Tensor:
+        """The finest probabilities `(B, K, *patch)` of one call of `network` (None: the trained one), float32."""
+        chosen = self.network if network is None else network
         with autocast(self.device, self.precision):
-            logits = self.network.denoise(self.network.encode(image), mask, level)
+            logits = chosen.denoise(chosen.encode(image), mask, level)
         return probabilities_of(logits, regions=self.spec.has_regions)
 
     def segmentation_loss(self, logits: Tensor | list[Tensor], target: Tensor, known: Tensor) -> Loss:

@@ -117,6 +117,7 @@ class Loop:
         norm = torch.nn.utils.clip_grad_norm_(trainer.network.parameters(), options.gradient_clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        trainer.after_update()
         return loss, norm
 
     def _look(self, tally: _Tally) -> dict[str, float]:

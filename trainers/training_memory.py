@@ -158,7 +158,8 @@ def _watched(trainer: Trainer, tracker: LiveTensors, between: list[int]) -> Iter
     def label_gradient(parameter: Tensor) -> None:
         tracker.label([] if parameter.grad is None else [parameter.grad], "gradients")
 
-    tracker.label((*trainer.network.parameters(), *trainer.network.buffers()), "parameters")
+    kept = (*trainer.network.parameters(), *trainer.network.buffers(), *trainer.state().values())
+    tracker.label(kept, "parameters")
     trained = [parameter for parameter in trainer.network.parameters() if parameter.requires_grad]
     hooks: list[Any] = [
         parameter.register_post_accumulate_grad_hook(label_gradient)  # type: ignore[no-untyped-call]  # torch's own

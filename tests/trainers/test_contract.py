@@ -172,7 +172,7 @@ def test_a_network_that_knows_the_mask_ends_at_it(
 ) -> None:
     trainer, batch = make_trainer(name), make_batch()
     truth, _ = trainer.spec.one_hot(batch.label)
-    trainer.probabilities = lambda image, mask, level: truth
+    trainer.probabilities = lambda image, mask, level, network=None: truth
     *_, answer = trainer.predict_steps(batch.image, noise, Sampling(steps=steps, sampler=sampler))
     assert torch.equal(answer, truth)
 

@@ -51,7 +51,7 @@ def test_with_the_true_mask_predicted_every_x_t_has_the_mean_and_spread_of_its_s
     """Also where x_t is made by a step of sampling; with five steps its mean alone would have a tenth of the spread."""
     trainer = make_trainer(name, settings=(*settings, "log_snr_shift=0"))
     x0 = torch.ones(5, 3, 24, 24, 24)
-    trainer.probabilities = lambda image, mask, level: torch.ones_like(x0)
+    trainer.probabilities = lambda image, mask, level, network=None: torch.ones_like(x0)
     x_t, steps = trainer.noised_mask(x0[:, :1], x0, torch.tensor(VISITED), rng())
     for sample, step in zip(x_t[:, :3], steps, strict=True):
         bar = trainer.alpha_bar[step].item()
@@ -116,7 +116,7 @@ def test_the_first_pass_sees_the_label_with_the_noise_of_the_following_step(
 def test_recycling_next_recycles_the_prediction_and_not_the_label(make_trainer: Make) -> None:
     trainer = make_trainer("recycling-next")
     x0 = torch.ones(1, 3, 8, 8, 8)
-    trainer.probabilities = lambda image, mask, level: torch.zeros_like(x0)
+    trainer.probabilities = lambda image, mask, level, network=None: torch.zeros_like(x0)
     x_t, _ = trainer.noised_mask(x0[:, :1], x0, torch.tensor([0]), rng())
     assert x_t.mean().item() == pytest.approx(-1, abs=0.01)  # at the first step there is next to no noise
 
