@@ -176,3 +176,14 @@ def test_deep_supervision_works_with_added_skips_too() -> None:
     image, mask, level = inputs(2)
     assert [tuple(x.shape[1:]) for x in net.forward_features(image, mask, level)] == [(16, 4, 4), (8, 8, 8)]
     assert [tuple(x.shape[2:]) for x in net(image, mask, level)] == [(8, 8)]
+
+
+def test_norms_are_followed_by_gelu_but_not_where_the_size_changes() -> None:
+    net = on_meta(planned("muscle ultrasound"), "muscle ultrasound")
+    kinds = [type(module) for module in net.modules()]
+    assert kinds.count(nn.GELU) == 1 + 2 * 22 + 1  # the stem, two a block, and the perceptron of attention
+    assert nn.LeakyReLU not in kinds
+    for resize in (*net.additive.downsample, *net.additive.upsample):  # type: ignore[union-attr,misc]
+        assert {type(module).__name__ for module in resize.children()} <= {
+            "Conv2d", "ConvTranspose2d", "ConditionedInstanceNorm",
+        }  # fmt: skip
