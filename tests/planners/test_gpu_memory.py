@@ -19,7 +19,7 @@ from autodiffseg.planners.fitted_plan import Fit, fitted_plan
 from autodiffseg.planners.gpu_memory import size_plan, surely_fits
 from autodiffseg.planners.memory_budget import convolution_elements
 from autodiffseg.planners.planner import Planned, make_plan
-from autodiffseg.planners.presets import CPU, DEFAULT, RESIDUAL_M, Preset
+from autodiffseg.planners.presets import CPU, DEFAULT, IMGX_UNET, RESIDUAL_M, Preset
 from autodiffseg.planners.trainer_memory import TRAINERS, TrainerMemory, require_trainers
 from autodiffseg.plans import Plan
 
@@ -199,6 +199,12 @@ def test_small_images_are_planned_without_counting(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(TrainerMemory, "of", lambda *_: pytest.fail("counted"))
     fitted = fitted_plan(planner_of(SMALL), DEFAULT, Fit(), dataset(3))
     assert "surely" in "\n".join(fitted.explanation)
+
+
+def test_a_network_with_attention_is_counted_however_large_the_card() -> None:
+    planned = planner_of(SMALL)(IMGX_UNET)
+    assert not surely_fits(planned, channels=3, limit=10**15)
+    assert surely_fits(planner_of(SMALL)(DEFAULT), channels=3, limit=10**15)
 
 
 @pytest.mark.slow
