@@ -107,6 +107,31 @@ def load_weights(trainer: Trainer, weights: dict[str, torch.Tensor], *, source: 
         raise UserError(f"{source} does not fit this network: {str(error).splitlines()[-1].strip()}") from error
 
 
+def require_same_training(content: dict[str, Any], trainer: Trainer, name: str, *, source: Path) -> None:
+    """Refuse a checkpoint of another training: its weights may fit, since trainers share one network.
+
+    Args:
+        content: of the checkpoint.
+        trainer: that is to go on from it.
+        name: of the trainer.
+        source: the file.
+
+    Raises:
+        UserError: when trainer, configuration or plan differ.
+    """
+    for what, found, wanted in (
+        ("trainer", content["trainer"], name),
+        ("configuration", content["configuration"], trainer.configuration_name),
+    ):
+        if found != wanted:
+            raise UserError(f"{source} is of the {what} {found}, not {wanted}; put the file back that this fold had.")
+    if Plan.parse(content["plan"], source=f"{source}, plan") != trainer.plan:
+        raise UserError(
+            f"{source} was trained with another plan than '{trainer.plan.name}' is now; put the plan or the checkpoint "
+            "back, or train anew under a --tag."
+        )
+
+
 def initialise_from(trainer: Trainer, path: Path) -> tuple[int, int]:
     """Copy those weights of another checkpoint that have the same name and shape.
 

@@ -16,7 +16,7 @@ from autodiffseg.losses.segmentation import Loss
 from autodiffseg.runs import RECORD, RunRecord
 
 from .base import Trainer
-from .checkpoints import BEST, LAST, load_weights, read_checkpoint, save_checkpoint
+from .checkpoints import BEST, LAST, load_weights, read_checkpoint, require_same_training, save_checkpoint
 from .interruption import interruption
 from .logbook import Logbook
 from .optimisation import learning_rate, make_optimiser
@@ -58,10 +58,11 @@ class Loop:
         """Go on from the last checkpoint of the folder.
 
         Raises:
-            UserError: when it is missing, damaged or of another network.
+            UserError: when it is missing, damaged or of another trainer, plan or configuration.
         """
         path = self.folder / LAST
         content = read_checkpoint(path)
+        require_same_training(content, self.trainer, self.record.trainer, source=path)
         load_weights(self.trainer, content["network"], source=path)
         self.optimiser.load_state_dict(content["optimiser"])
         self.scaler.load_state_dict(content["scaler"])

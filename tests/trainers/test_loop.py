@@ -116,6 +116,23 @@ def test_going_on_under_other_conditions_is_refused(start: Start) -> None:
             start("supervised", go_on=True)
 
 
+def test_a_checkpoint_of_another_trainer_plan_or_configuration_is_refused_though_its_weights_fit(start: Start) -> None:
+    loop, folder = start("supervised")
+    with pytest.raises(OSError, match="disk full"):
+        loop.run(workers=0, on_update=crash_at_three)
+    content = read_checkpoint(folder / LAST)
+    plan = loop.trainer.plan.model_copy(update={"iterations": 7}).model_dump_json()
+    for key, value, words in (
+        ("trainer", "recycling", "is of the trainer recycling, not supervised"),
+        ("configuration", "2d", "is of the configuration 2d, not 3d_fullres"),
+        ("plan", plan, "was trained with another plan than 'cpu' is now"),
+    ):
+        torch.save({**content, key: value}, folder / LAST)
+        with pytest.raises(UserError, match=words) as refused:
+            start("supervised", go_on=True)
+        assert "\n" not in str(refused.value)
+
+
 def test_a_training_that_never_reached_a_checkpoint_may_be_repeated(start: Start) -> None:
     start("supervised")
     assert start("supervised")[0].update == 0
