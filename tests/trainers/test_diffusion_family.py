@@ -113,6 +113,17 @@ def test_the_first_pass_sees_the_label_with_the_noise_of_the_following_step(
             assert bars.index(before) == min(bars.index(after) + 1, 4)
 
 
+@pytest.mark.parametrize("name", ["recycling-next", "self-conditioning-next"])
+def test_the_first_pass_sees_as_much_noise_as_it_is_told(make_trainer: Make, name: str) -> None:
+    trainer = make_trainer(name, settings=("training_steps=5", "log_snr_shift=0"))
+    shown = watched(trainer)
+    x0 = torch.ones(5, 3, 24, 24, 24)
+    trainer.noised_mask(x0[:, :1], x0, torch.tensor(VISITED), rng())
+    for sample, bar in zip(shown[0][0][:, :3], shown[0][1].tolist(), strict=True):
+        assert sample.mean().item() == pytest.approx(math.sqrt(bar), abs=0.02)
+        assert sample.std().item() == pytest.approx(math.sqrt(1 - bar), abs=0.02)
+
+
 def test_recycling_next_recycles_the_prediction_and_not_the_label(make_trainer: Make) -> None:
     trainer = make_trainer("recycling-next")
     x0 = torch.ones(1, 3, 8, 8, 8)
