@@ -124,9 +124,9 @@ def _read_header(path: Path) -> Any:
 
 
 def _read(path: Path) -> Any:
-    _require_whole(path)
     if (image := read_small_gzip(path)) is not None:
         return image
+    _require_whole(path)
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:

@@ -16,6 +16,7 @@ import numpy as np
 
 ENDINGS = (".nii.gz", ".nii")
 BLOCK = 2**24  # bytes looked at in one go
+HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI data type codes
 
 
@@ -106,7 +107,11 @@ def _open(path: Path) -> BinaryIO:
 
 def _read_header(path: Path) -> NiftiHeader | None:
     with _open(path) as file:
-        head = file.read(540)
+        return parse_header(file.read(HEADER_BYTES))
+
+
+def parse_header(head: bytes) -> NiftiHeader | None:
+    """The header in the first `HEADER_BYTES` of an unpacked NIfTI file; None where there is none."""
     for order in "<>":
         size = struct.unpack_from(order + "i", head)[0] if len(head) >= 348 else 0
         if size == 348:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tempfile
 from pathlib import Path
 
@@ -63,3 +64,23 @@ def test_a_damaged_file_is_refused_by_its_own_name(tmp_path: Path) -> None:
     assert read_small_gzip(path) is None
     with pytest.raises(UserError, match=r"a\.nii\.gz cannot be read"):
         read_image(path)
+
+
+def test_a_file_that_was_cut_off_before_it_was_packed_is_left_to_the_check(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nii.gz")
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1]))
+    assert read_small_gzip(path) is None
+    with pytest.raises(UserError, match=r"a\.nii\.gz cannot be read as an image: it is cut off or damaged"):
+        read_image(path)
+
+
+def test_it_goes_through_memory_only_where_there_is_plenty_of_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(small_gzip, "MEMORY_FOLDER", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    assert small_gzip._folder_in_memory(1000) == str(tmp_path)
+    assert small_gzip._folder_in_memory(10**18) is None
+    monkeypatch.setattr(small_gzip, "MEMORY_FOLDER", str(tmp_path / "missing"))
+    assert small_gzip._folder_in_memory(1000) is None
