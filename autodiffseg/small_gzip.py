@@ -50,7 +50,7 @@ def read_small_gzip(path: Path) -> Any:
 
 
 def _folder_in_memory(size: int) -> str | None:
-    """Where a file need not go to a disk, if such a folder has plenty of room for `size` bytes; None is the usual one."""
+    """A folder that needs no disk, if there is one with plenty of room for `size` bytes; None is the usual folder."""
     if tempfile.tempdir is None and os.environ.get("TMPDIR") is None and os.access(MEMORY_FOLDER, os.W_OK):
         state = os.statvfs(MEMORY_FOLDER)
         if state.f_bavail * state.f_frsize > ROOM * size:
