@@ -8,11 +8,11 @@ Its last line is JSON: `run_seconds`.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
 
+from aside import set_aside
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -28,7 +28,7 @@ def run_here(dataset: str, configuration: str) -> float:
     settings = plans.get_configuration(configuration)
     description = json.loads((folder / "dataset.json").read_text())
     out = folder / settings.data_identifier
-    shutil.rmtree(out, ignore_errors=True)
+    set_aside(out)
     out.mkdir()
     start = time.perf_counter()
     preprocessor = DefaultPreprocessor(verbose=False)

@@ -7,10 +7,11 @@ process, twice, and times the second time: no start-up is in it then. Its last l
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
+
+from aside import set_aside
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
 
     raw, plan, configuration, out, processes = sys.argv[1:]
     for _ in range(1 if int(processes) else 2):
-        shutil.rmtree(out, ignore_errors=True)
+        set_aside(Path(out))
         start = time.perf_counter()
         dataset, chosen = RawDataset(Path(raw)), Plan.load(Path(plan))
         preprocess_dataset(dataset, chosen, configuration, Path(out), processes=max(1, int(processes)), tell=print)

@@ -6,8 +6,9 @@ environment with nnunetv2 in `--venv`. Without `--venv` and `--scratch` both are
 cores.
 
 Both tools get the same raw files, one plan (ours, written as nnU-Net's plans file too) and the same number of
-processes, and take turns, so that other work on the machine hits both. Writes `preprocessing_vs_nnunet.json` and `.md`
-to `--out`:
+processes, and take turns, so that other work on the machine hits both. No output is removed before the end, since
+making files was seen to be ten times slower on a disk from which many had just been removed. Writes
+`preprocessing_vs_nnunet.json` and `.md` to `--out`:
 - `machine`: processor, cores, versions, load average before and after the timed runs;
 - `speed`: seconds of each tool in every repeat. `run`: nnU-Net's `DefaultPreprocessor.run` and our
   `preprocess_dataset` in an interpreter that has imported them; starting worker processes is part of it. `whole`: the
@@ -28,7 +29,6 @@ import os
 import platform
 import resource
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -40,6 +40,7 @@ from typing import Any, NamedTuple
 
 import blosc2
 import numpy as np
+from aside import set_aside
 from changed_headers import Change, copy_dataset, every_other, thick_slices, unchanged
 from nnunet_plan_file import nnunet_plans
 from nnunet_venv import nnunet_python, versions
@@ -103,7 +104,7 @@ class Bench:
         return self._time(self.their_cases, [str(self._python), str(HERE / "nnunet_side.py"), *arguments])
 
     def _time(self, out: Path, command: list[str]) -> dict[str, float]:
-        shutil.rmtree(out, ignore_errors=True)
+        set_aside(out)
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
         whole, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
