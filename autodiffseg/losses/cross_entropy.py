@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from autodiffseg.losses.known_mean import known_mean
+
 
 def cross_entropy(logits: Tensor, target: Tensor, known: Tensor, *, regions: bool) -> Tensor:
     """Mean cross-entropy over known voxels; 0 when none is known.
@@ -19,5 +21,4 @@ def cross_entropy(logits: Tensor, target: Tensor, known: Tensor, *, regions: boo
         voxelwise = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1, keepdim=True)
     else:
         voxelwise = -(F.log_softmax(logits, dim=1) * target).sum(1, keepdim=True)  # (B, 1, *patch)
-    weight = known.to(voxelwise.dtype)
-    return (voxelwise * weight).sum() / weight.sum().clamp(min=1)
+    return known_mean(voxelwise, known)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from autodiffseg.losses.known_mean import known_mean
+
 GAMMA = 2.0
 """Of (1-p)^γ: the value of that paper and of the recycling paper."""
 
@@ -25,5 +27,4 @@ def focal_loss(logits: Tensor, target: Tensor, known: Tensor, *, regions: bool) 
         log_probabilities = F.log_softmax(logits, dim=1)
         focus = (1 - log_probabilities.exp()) ** GAMMA
         voxelwise = -(focus * log_probabilities * target).sum(1, keepdim=True)  # (B, 1, *patch)
-    weight = known.to(voxelwise.dtype)
-    return (voxelwise * weight).sum() / weight.sum().clamp(min=1)
+    return known_mean(voxelwise, known)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from autodiffseg.losses.known_mean import known_mean
+
 
 def squared_error(probabilities: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """Mean of (x̂0 - x0)² over known voxels and channels, with masks scaled to [-1, 1]; 0 when none is known.
@@ -14,5 +16,4 @@ def squared_error(probabilities: Tensor, target: Tensor, known: Tensor) -> Tenso
         known: `(B, 1, *patch)` bool.
     """
     voxelwise = 4 * (probabilities - target).square().mean(1, keepdim=True)  # (B, 1, *patch)
-    weight = known.to(voxelwise.dtype)
-    return (voxelwise * weight).sum() / weight.sum().clamp(min=1)
+    return known_mean(voxelwise, known)
