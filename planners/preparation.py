@@ -104,7 +104,8 @@ def prepare(
     wanted = tuple(request.configurations) or tuple(choice.plan.configurations)
     for configuration in wanted:
         choice.plan.configuration(configuration)  # refuses what the plan does not have
-    require_memory((raw.images(case) for case in raw.cases), choice.plan, wanted)
+        missing = _missing(raw, workspace, choice.plan, configuration)
+        require_memory((raw.images(case) for case in missing), choice.plan, configuration)
 
     keep_folds(folds, workspace.splits_path(raw.name))
     copy_dataset(raw, workspace)
@@ -115,7 +116,8 @@ def prepare(
     # After the plan: stopped in between, the next run sees once more that the raw data have changed and all is well.
     fingerprint.save(workspace.fingerprint_path(raw.name))
     _preprocess(raw, workspace, choice.plan, wanted, processes, reporter)
-    return Prepared(choice.plan, path, text, choice.is_planned, wanted, _waiting(raw, workspace, choice.plan))
+    waiting = tuple(name for name in choice.plan.configurations if _missing(raw, workspace, choice.plan, name))
+    return Prepared(choice.plan, path, text, choice.is_planned, wanted, waiting)
 
 
 def _plan(
@@ -163,25 +165,24 @@ def _explain(planned: Planned | Transferred, raw: RawDataset, fingerprint: Finge
     return explain_plan(planned, fingerprint, channels=raw.json.channels, spec=raw.spec, preset=request.preset)
 
 
-def _waiting(raw: RawDataset, workspace: Workspace, plan: Plan) -> tuple[str, ...]:
+def _missing(raw: RawDataset, workspace: Workspace, plan: Plan, configuration: str) -> tuple[str, ...]:
+    """The cases that are still to be preprocessed for a configuration."""
     from autodiffseg.preprocessing.case_store import CaseStore
     from autodiffseg.preprocessing.run import missing_cases
 
-    folder = workspace.preprocessed(raw.name)
-    return tuple(name for name in plan.configurations if missing_cases(raw, CaseStore(folder / plan.data_id(name))))
+    return missing_cases(raw, CaseStore(workspace.preprocessed(raw.name) / plan.data_id(configuration)))
 
 
 def _preprocess(
     raw: RawDataset, workspace: Workspace, plan: Plan, wanted: Sequence[str], processes: int, reporter: Reporter
 ) -> None:
-    from autodiffseg.preprocessing.case_store import CaseStore
     from autodiffseg.preprocessing.cut_labels import CutLabel, describe_cut_labels
-    from autodiffseg.preprocessing.run import missing_cases, preprocess_dataset
+    from autodiffseg.preprocessing.run import preprocess_dataset
 
     cut: list[CutLabel] = []
     for configuration in wanted:
         folder = workspace.preprocessed(raw.name) / plan.data_id(configuration)
-        missing = len(missing_cases(raw, CaseStore(folder)))
+        missing = len(_missing(raw, workspace, plan, configuration))
         with reporter.progress(f"Preprocessing {configuration}", missing) as advance:
             cut += preprocess_dataset(
                 raw, plan, configuration, folder, processes=processes, on_case=advance, tell=reporter.tell_once

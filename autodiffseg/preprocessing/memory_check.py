@@ -14,33 +14,32 @@ OVERESTIMATE = 2.0
 """The estimate is at most this factor above what a case takes, as tests hold it to: what is refused is hopeless."""
 
 
-def require_memory(images: Iterable[Sequence[Path]], plan: Plan, configurations: Iterable[str]) -> None:
-    """Refuse configurations whose largest case does not fit into the free memory, even on one process.
+def require_memory(images: Iterable[Sequence[Path]], plan: Plan, configuration: str) -> None:
+    """Refuse a configuration whose largest case does not fit into the free memory, even on one process.
 
     Args:
-        images: the files of each case, one per channel.
-        plan: says the grids.
-        configurations: to be preprocessed.
+        images: the files of each case that is to be preprocessed, one per channel; none need no memory.
+        plan: says the grid.
+        configuration: of the plan.
 
     Raises:
-        UserError: names the first configuration that cannot be preprocessed here.
+        UserError: when it cannot be preprocessed here.
     """
-    free = free_memory_bytes()
-    if free is None:
+    sizes, free = largest_cases(images), free_memory_bytes()
+    if not sizes or free is None:
         return
-    sizes = largest_cases(images)
-    for name in configurations:
-        needed = preprocessing_bytes(sizes, plan, name)
-        if needed / OVERESTIMATE > free:
-            settings = plan.configuration(name)
-            grid = " × ".join(f"{value:g}" for value in settings.target_size or settings.spacing)
-            unit, cure = (
-                ("pixels", "a smaller --target-size")
-                if settings.target_size
-                else ("mm", "a coarser --overwrite-target-spacing")
-            )
-            raise UserError(
-                f"{name} of plan '{plan.name}' resamples to {grid} {unit}, for which the largest case needs about "
-                f"{needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; give {cure}, leave the "
-                "configuration out with -c, or see whether the voxel sizes in the files are right."
-            )
+    needed = preprocessing_bytes(sizes, plan, configuration)
+    if needed / OVERESTIMATE <= free:
+        return
+    settings = plan.configuration(configuration)
+    grid = " × ".join(f"{value:g}" for value in settings.target_size or settings.spacing)
+    unit, cure = (
+        ("pixels", "a smaller --target-size")
+        if settings.target_size
+        else ("mm", "a coarser --overwrite-target-spacing")
+    )
+    raise UserError(
+        f"{configuration} of plan '{plan.name}' resamples to {grid} {unit}, for which the largest case needs about "
+        f"{needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; give {cure}, leave the configuration out "
+        "with -c, or see whether the voxel sizes in the files are right."
+    )
