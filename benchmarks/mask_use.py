@@ -35,6 +35,7 @@ from autodiffseg.trainers.checkpoints import LAST, load_trainer
 from autodiffseg.trainers.diffusion import DiffusionTrainer
 from autodiffseg.trainers.precision import choose_device
 from autodiffseg.trainers.prediction import make_predictor
+from autodiffseg.trainers.prediction_options import PredictionOptions
 from autodiffseg.trainers.provenance import hardware, versions
 from autodiffseg.workspace import Workspace
 
@@ -62,8 +63,9 @@ def measure(fold: Path, workspace: Workspace) -> dict[str, object]:
     blind(blinded)
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
     cases = record.validation_cases
+    options = PredictionOptions(mirroring=False)
     predictors: list[CasePredictor] = [
-        make_predictor([model], trainer.plan, record.configuration, trainer.spec, device=device, mirroring=False)
+        make_predictor([model], trainer.plan, record.configuration, trainer.spec, device=device, options=options)
         for model in (trainer, blinded)
     ]
     per_step, noise_dice, changed, moved = [], [], [], []

@@ -27,6 +27,7 @@ from .base import Trainer
 from .checkpoints import load_trainer
 from .model_folder import find_checkpoints
 from .prediction import make_predictor, with_segmentation
+from .prediction_options import PredictionOptions
 from .validation import shown_to_cascade
 
 
@@ -127,8 +128,7 @@ class AnalysisSource:
                 trainer.spec,
                 device=trainer.device,
                 sampling=sampling,
-                seed=request.seed,
-                mirroring=request.mirroring,
+                options=PredictionOptions(seed=request.seed, mirroring=request.mirroring),
             )
             for case in fold.cases:
                 image = np.asarray(fold.store.image(case)[:])

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from autodiffseg import __version__
 from autodiffseg.command_options import DeviceOption
-from autodiffseg.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 console = Console(highlight=False)
 
@@ -82,109 +76,31 @@ def command(
 
       autodiffseg predict -i scan_0000.nii.gz -o predictions --model … --fold 0 --steps 10 --sampler ddim
     """
-    from .model_folder import find_checkpoints
-    from .prediction_folder import check_folders, parse_part
-
-    chosen_part = parse_part(part)
-    check_folders(source, out)
-    checkpoints = find_checkpoints(model, folds or (), checkpoint)
-
-    # The weights hold what the images are checked against: number of channels and file ending.
-    from autodiffseg.prediction_inputs import check_prediction_inputs
     from autodiffseg.sampling import SamplingRequest
 
-    from .model_folder import checkpoint_id, load_models
-    from .precision import choose_device, choose_precision
-    from .prediction import choose_sampling, predict_cases
-    from .prediction_folder import PredictionRecord, prepare_output, select_cases, write_dataset_json
-    from .prediction_outputs import PredictionOutputs
-    from .prediction_request import PredictionRequest
-    from .previous_stage import load_previous_stage
+    from .prediction_job import PredictionJob, run_prediction
+    from .prediction_options import PredictionOptions, WantedOutputs
 
-    chosen_device = choose_device(device)
-    chosen_precision = choose_precision(precision, chosen_device)
-    asked = PredictionRequest(
-        chosen_device,
-        chosen_precision,
-        SamplingRequest(steps, sampler, eta, variance),
-        seed=seed,
-        step_size=step_size,
-        mirroring=mirroring,
-    )
-    models = load_models(checkpoints, device=chosen_device, precision=chosen_precision)
-    first = models[0]
-    configuration = first.configuration_name
-    sampling = choose_sampling(first.plan, *asked.sampling)
-    if samples > 1 and first.passes(sampling.model_copy(update={"steps": 2})) == 1:
-        raise UserError(
-            f"--num-samples {samples}: {model.name} answers in one pass and draws no noise, so all would be equal."
-        )
-    previous = load_previous_stage(model, first, asked)
-    bad: dict[str, str] = {}
-    dataset = first.dataset
-    files = check_prediction_inputs(source, dataset.file_ending, len(dataset.channels), unreadable=bad)
-    record = PredictionRecord(
-        input=str(source.resolve()),
-        model=str(model.resolve()),
+    job = PredictionJob(
+        source=source,
+        out=out,
+        model=model,
+        folds=tuple(folds or ()),
         checkpoint=checkpoint,
-        checkpoints={fold: checkpoint_id(path) for fold, path in checkpoints.items()},
-        previous_model=str(previous.model.resolve()) if previous else "",
-        previous_checkpoints=previous.checkpoints if previous else {},
-        configuration=configuration,
-        sampling=sampling,
-        seed=seed,
-        samples=samples,
-        step_size=step_size,
-        mirroring=mirroring,
-        device=str(chosen_device),
-        precision=chosen_precision,
-        versions=_versions(),
+        sampling=SamplingRequest(steps, sampler, eta, variance),
+        options=PredictionOptions(
+            seed=seed,
+            samples=samples,
+            step_size=step_size,
+            mirroring=mirroring,
+        ),
+        wanted=WantedOutputs(
+            probabilities=save_probabilities,
+            steps=save_steps,
+        ),
+        part=part,
+        go_on=go_on,
+        device=device,
+        precision=precision,
     )
-    chosen = select_cases(sorted({*files, *bad}), chosen_part)
-    outputs = PredictionOutputs(
-        out, dataset.file_ending, probabilities=save_probabilities, steps=save_steps, samples=samples
-    )
-    prepare_output(outputs, record, dataset, chosen, go_on=go_on)
-
-    bad = {case: fault for case, fault in bad.items() if case in chosen}
-    todo = {case: files[case] for case in chosen if case in files}
-    if go_on:
-        todo = {case: paths for case, paths in todo.items() if not outputs.is_done(case)}
-    console.print(
-        f"Predicting {len(todo)} of {len(chosen)} cases: {model.name}, fold {', '.join(checkpoints)} ({checkpoint}).",
-        soft_wrap=True,
-    )
-    if previous:
-        stage = f"{previous.model.name}, fold {', '.join(previous.checkpoints)} (last)"
-        console.print(f"It is shown the segmentations of {stage}.", soft_wrap=True)
-    outcomes = predict_cases(
-        asked.predictor(models),
-        todo,
-        outputs,
-        plan=first.plan,
-        configuration=configuration,
-        spec=first.spec,
-        previous=previous,
-    )
-    bad |= {case: fault for case, fault in _with_progress(outcomes, len(todo)) if fault is not None}
-    for folder in outputs.subfolders():
-        write_dataset_json(folder, dataset)
-    console.print(f"Label maps are in {out}.", soft_wrap=True)
-    if bad:
-        typer.echo(f"{len(bad)} of {len(chosen)} cases could not be predicted:", err=True)
-        for case, fault in sorted(bad.items()):
-            typer.echo(f"  {case}: {fault}", err=True)
-        raise typer.Exit(1)
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    return {"autodiffseg": __version__, "torch": str(torch.__version__)}
-
-
-def _with_progress(outcomes: Iterator[tuple[str, str | None]], total: int) -> Iterator[tuple[str, str | None]]:
-    """A progress bar over the cases."""
-    columns = (TextColumn("{task.description:<25}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        yield from progress.track(outcomes, total=total, description="Predicting")
+    run_prediction(job, console)

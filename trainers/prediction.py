@@ -26,6 +26,7 @@ from autodiffseg.preprocessing.previous_stage import PreviousStageStore, onto_pr
 from autodiffseg.sampling import Sampling, Variance
 from autodiffseg.text_headers import require_undamaged
 
+from .prediction_options import PredictionOptions
 from .prediction_outputs import PredictionOutputs
 
 if TYPE_CHECKING:
@@ -79,20 +80,19 @@ def make_predictor(
     *,
     device: torch.device,
     sampling: Sampling | None = None,
-    seed: int = 0,
-    step_size: float = 0.5,
-    mirroring: bool = True,
+    options: PredictionOptions | None = None,
 ) -> CasePredictor:
     """The predictor of trainers of one plan and configuration; without `sampling` the plan's is used."""
+    options = options or PredictionOptions()
     return CasePredictor(
         models,
         plan.configuration(configuration),
         channels=spec.channels,
         device=device,
         sampling=sampling or choose_sampling(plan),
-        seed=seed,
-        step_size=step_size,
-        mirroring=mirroring,
+        seed=options.seed,
+        step_size=options.step_size,
+        mirroring=options.mirroring,
     )
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from autodiffseg.atomic import write_text
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
-from autodiffseg.records import Record
 from autodiffseg.sampling import Sampling
+
+from .prediction_options import PredictionOptions
 
 if TYPE_CHECKING:
     from .prediction_outputs import PredictionOutputs
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 RECORD = "predict.json"
 
 
-class PredictionRecord(Record):
+class PredictionRecord(PredictionOptions):
     """predict.json of a folder of predictions: how they came about."""
 
     schema_version: int = 1
@@ -37,11 +38,6 @@ class PredictionRecord(Record):
     """Fold of `previous_model` -> hash of its checkpoint file."""
     configuration: str
     sampling: Sampling
-    seed: int
-    samples: int = 1
-    """Draws of each case, averaged."""
-    step_size: float
-    mirroring: bool
     device: str
     precision: str
     versions: dict[str, str]

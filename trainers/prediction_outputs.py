@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_store import CaseProperties
 
+from .prediction_options import WantedOutputs
+
 
 @dataclass(frozen=True)
 class PredictionOutputs:
@@ -28,10 +30,7 @@ class PredictionOutputs:
     folder: Path
     ending: str
     """Of label files, such as ".nii.gz"."""
-    probabilities: bool = False
-    """Write CASE.npz too, `probabilities` `(K, Z, Y, X)` float16 on the raw grid, wherever there is a label map."""
-    steps: bool = False
-    """Write every sampling step into a folder of its own."""
+    wanted: WantedOutputs = field(default_factory=WantedOutputs)
     samples: int = 1
     """Draws of each case; where there are several each is written into a folder of its own."""
 
@@ -48,9 +47,9 @@ class PredictionOutputs:
     def is_done(self, case: str) -> bool:
         """Whether a case was predicted before, with all that is wanted of it."""
         folders = [self.folder]
-        folders += [self.folder / "step_1"] if self.steps else []
+        folders += [self.folder / "step_1"] if self.wanted.steps else []
         folders += [self.folder / "sample_0"] if self.samples > 1 else []
-        endings = (self.ending, ".npz") if self.probabilities else (self.ending,)
+        endings = (self.ending, ".npz") if self.wanted.probabilities else (self.ending,)
         return all((folder / f"{case}{ending}").is_file() for folder in folders for ending in endings)
 
     def predict(
@@ -80,7 +79,7 @@ class PredictionOutputs:
 
         total: npt.NDArray[np.float32] | None = None
         for sample in range(self.samples):
-            if self.steps:
+            if self.wanted.steps:
                 found = predictor.predict_every_step(image, case, sample=sample)  # (S, K, Z, Y, X)
             else:
                 found = predictor.predict(image, case, sample=sample)[None]  # (1, K, Z, Y, X)
@@ -89,7 +88,7 @@ class PredictionOutputs:
             total = found if total is None else total + found
         assert total is not None
         mean = total / self.samples
-        for number, step in enumerate(mean if self.steps else (), start=1):
+        for number, step in enumerate(mean if self.wanted.steps else (), start=1):
             write(step, f"step_{number}")
         write(mean[-1])
 
@@ -101,7 +100,7 @@ class PredictionOutputs:
         plan: Plan,
         spec: LabelSpec,
     ) -> None:
-        if self.probabilities:
+        if self.wanted.probabilities:
             restored = restore_probabilities(probabilities, properties, plan, spec)
             with atomic_path(folder / f"{properties.case}.npz") as temporary:
                 np.savez_compressed(temporary, probabilities=restored)

@@ -13,6 +13,7 @@ from autodiffseg.sampling import SamplingRequest
 from .base import Trainer
 from .precision import Precision
 from .prediction import choose_sampling, make_predictor
+from .prediction_options import PredictionOptions
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,7 @@ class PredictionRequest:
     precision: Precision
     sampling: SamplingRequest
     """What is None is the plan's of each stage."""
-    seed: int
-    """Of the noise."""
-    step_size: float
-    """Largest distance of windows as a fraction of the patch."""
-    mirroring: bool
-    """Average over the plan's mirror axes."""
+    options: PredictionOptions
 
     def predictor(self, models: Sequence[Trainer]) -> CasePredictor:
         """The predictor of models of one plan and configuration together.
@@ -44,7 +40,5 @@ class PredictionRequest:
             first.spec,
             device=self.device,
             sampling=choose_sampling(first.plan, *self.sampling),
-            seed=self.seed,
-            step_size=self.step_size,
-            mirroring=self.mirroring,
+            options=self.options,
         )

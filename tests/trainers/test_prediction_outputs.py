@@ -12,6 +12,7 @@ from autodiffseg.cli import run
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_label
 from autodiffseg.labels import LabelSpec
+from autodiffseg.trainers.prediction_options import WantedOutputs
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 
 SPEC = LabelSpec(labels={"background": 0, "bright": 1})
@@ -58,12 +59,12 @@ def test_the_answer_alone_is_the_last_step_of_the_first_sample(tmp_path: Path) -
 
 
 def test_every_step_has_a_folder_and_the_last_is_the_answer(tmp_path: Path) -> None:
-    found = written(PredictionOutputs(tmp_path, ".nii.gz", steps=True))
+    found = written(PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(steps=True)))
     assert found == {"a.nii.gz": [1, 1, 0], "step_1/a.nii.gz": [1, 0, 0], "step_2/a.nii.gz": [1, 1, 0]}
 
 
 def test_the_answer_of_several_samples_is_their_mean(tmp_path: Path) -> None:
-    found = written(PredictionOutputs(tmp_path, ".nii.gz", steps=True, samples=2))
+    found = written(PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(steps=True), samples=2))
     assert found == {
         "a.nii.gz": [1, 0, 0],  # 0.85, 0.45, 0.4
         "sample_0/a.nii.gz": [1, 1, 0],
@@ -74,7 +75,7 @@ def test_the_answer_of_several_samples_is_their_mean(tmp_path: Path) -> None:
 
 
 def test_probabilities_lie_beside_every_label_map(tmp_path: Path) -> None:
-    outputs = PredictionOutputs(tmp_path, ".nii.gz", probabilities=True, steps=True, samples=2)
+    outputs = PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True, steps=True), samples=2)
     written(outputs)
     for label in tmp_path.rglob("*.nii.gz"):
         assert (label.parent / "a.npz").is_file()
@@ -84,18 +85,18 @@ def test_probabilities_lie_beside_every_label_map(tmp_path: Path) -> None:
 
 def test_a_case_is_done_when_all_that_is_wanted_is_there(tmp_path: Path) -> None:
     plain = PredictionOutputs(tmp_path, ".nii.gz")
-    more = PredictionOutputs(tmp_path, ".nii.gz", steps=True, samples=2)
+    more = PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(steps=True), samples=2)
     assert not plain.is_done("a")
     written(plain)
     assert plain.is_done("a")
     assert not more.is_done("a")
     written(more)
     assert more.is_done("a")
-    assert not PredictionOutputs(tmp_path, ".nii.gz", probabilities=True, steps=True).is_done("a")
+    assert not PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True, steps=True)).is_done("a")
 
 
 def test_all_files_of_a_case_are_found_whatever_is_wanted_now(tmp_path: Path) -> None:
-    written(PredictionOutputs(tmp_path, ".nii.gz", probabilities=True, steps=True, samples=2))
+    written(PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True, steps=True), samples=2))
     (tmp_path / "step_1" / "b.nii.gz").touch()
     (tmp_path / "step_by_step").mkdir()
     found = PredictionOutputs(tmp_path, ".nii.gz").existing("a")

@@ -20,6 +20,7 @@ from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import store_previous_stage
 from autodiffseg.sampling import NoiseSource, Sampling
 from autodiffseg.trainers.prediction import make_predictor, predict_cases, predict_preprocessed, with_segmentation
+from autodiffseg.trainers.prediction_options import PredictionOptions
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.previous_stage import PreviousStage
 
@@ -108,11 +109,12 @@ def test_predict_and_validate_show_the_cascade_the_same(previous: PreviousStage,
 
 @pytest.mark.parametrize("mirroring", [False, True])
 def test_a_cascade_that_believes_it_gives_the_segmentation_back_mirrored_or_not(mirroring: bool) -> None:
+    options = PredictionOptions(mirroring=mirroring)
     plan = cascade_plan()
     rng = np.random.default_rng(1)
     segmentation = rng.integers(0, 3, (10, 9, 12)).astype(np.int16)
     shown = with_segmentation(rng.normal(size=(1, 10, 9, 12)).astype(np.float32), segmentation, SPEC)
-    predictor = make_predictor([Believer()], plan, "cascade", SPEC, device=torch.device("cpu"), mirroring=mirroring)
+    predictor = make_predictor([Believer()], plan, "cascade", SPEC, device=torch.device("cpu"), options=options)
     np.testing.assert_array_equal(predictor.predict(shown, "a").argmax(0), segmentation)
 
 
