@@ -15,6 +15,7 @@ from torch import Tensor
 from autodiffseg.errors import UserError
 from autodiffseg.inference.mirroring import all_mirrors, apply_mirrors, undo_mirrors
 from autodiffseg.inference.noise_field import NoiseField, WindowNoise
+from autodiffseg.inference.window_sum import Planes, WindowSum
 from autodiffseg.inference.windows import gaussian_weight, origins, padding
 from autodiffseg.plans import ConfigurationPlan
 from autodiffseg.sampling import NoiseSource, Sampling
@@ -110,8 +111,8 @@ class CasePredictor:
         Raises:
             UserError: when the network's output is not finite.
         """
-        last = self._predict(image, NoiseField(case, seed=self._seed, sample=sample), every_step=False)
-        return np.ascontiguousarray(last[0])
+        last: npt.NDArray[np.float32] = _whole(self.predict_planes(image, case, sample=sample), image.shape[1:])[0]
+        return last
 
     def predict_every_step(
         self, image: npt.NDArray[np.float32], case: str, *, sample: int = 0
@@ -121,20 +122,28 @@ class CasePredictor:
         Raises:
             UserError: when the network's output is not finite.
         """
-        return self._predict(image, NoiseField(case, seed=self._seed, sample=sample), every_step=True)
+        return _whole(self.predict_planes(image, case, sample=sample, every_step=True), image.shape[1:])
 
     @torch.inference_mode()
-    def _predict(
-        self, image: npt.NDArray[np.float32], field: NoiseField, *, every_step: bool
-    ) -> npt.NDArray[np.float32]:
+    def predict_planes(
+        self, image: npt.NDArray[np.float32], case: str, *, sample: int = 0, every_step: bool = False
+    ) -> Iterator[Planes]:
+        """What `predict` gives, in pieces from the first plane to the last; the whole is never held here.
+
+        Yields:
+            Probabilities `(S, K, planes, Y, X)`; S is 1, or the steps with `every_step`.
+
+        Raises:
+            UserError: when the network's output is not finite.
+        """
+        field = NoiseField(case, seed=self._seed, sample=sample)
         shape = image.shape[1:]
         pads = padding(shape, self._window)
         before = [low for low, _ in pads]
         # np.pad always copies, so the memory is torch's to keep.
         padded = torch.from_numpy(np.pad(image, ((0, 0), *pads)).astype(np.float32, copy=False)).to(self._device)
         windows = origins(padded.shape[1:], self._window, self._step_size)
-        weights = torch.zeros(padded.shape[1:], device=self._device)
-        total = torch.zeros(0, device=self._device)
+        summed = WindowSum(padded.shape[1:], self._weight, self._terms)
         for start in range(0, len(windows), self._windows_per_batch):
             batch = windows[start : start + self._windows_per_batch]
             places = [[at - low for at, low in zip(origin, before, strict=True)] for origin in batch]
@@ -143,18 +152,18 @@ class CasePredictor:
             patches = patches.reshape(len(batch), len(padded), *self._patch)  # (B, C, *patch): 2D loses its slice axis
             sums = torch.stack(self._sum_answers(patches, noise, every_step=every_step))  # (S, B, K, *patch)
             sums = sums.reshape(*sums.shape[:3], *self._window)
-            if start == 0:
-                total = torch.zeros((len(sums), self._channels, *padded.shape[1:]), device=self._device)
             for number, origin in enumerate(batch):
-                box = _box(origin, self._window)
-                total[:, :, *box] += sums[:, number] * self._weight
-                weights[box] += self._weight
-        inside = _box(before, shape)
-        total /= weights * self._terms
-        mean: npt.NDArray[np.float32] = total[:, :, *inside].cpu().numpy()
-        if not np.isfinite(mean).all():
-            raise UserError(f"Case '{field.case}': the network's output is not finite; try --precision fp32.")
-        return mean
+                for first, mean in summed.add(sums[:, number], origin):
+                    yield self._inside(first, mean, before, shape, case)
+        yield self._inside(*summed.finish(), before, shape, case)
+
+    def _inside(self, first: int, mean: Tensor, before: Sequence[int], shape: Sequence[int], case: str) -> Planes:
+        """Planes of the padded case without the padding; where the first axis is padded they are all planes."""
+        inside = mean[:, :, *_box(before, (min(mean.shape[2], shape[0]), *shape[1:]))]
+        values: npt.NDArray[np.float32] = inside.cpu().numpy()
+        if not np.isfinite(values).all():
+            raise UserError(f"Case '{case}': the network's output is not finite; try --precision fp32.")
+        return Planes(first, values)
 
     def _sum_answers(self, patches: Tensor, noise: WindowNoise, *, every_step: bool) -> list[Tensor]:
         """Probabilities of `(B, C, *patch)`, summed over models and mirrors: `(B, K, *patch)` per step."""
@@ -183,3 +192,13 @@ class CasePredictor:
 
 def _box(origin: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
     return tuple(slice(start, start + size) for start, size in zip(origin, shape, strict=True))
+
+
+def _whole(pieces: Iterator[Planes], shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    """All planes of a case together, `(S, K, *shape)`."""
+    whole = np.zeros(0, np.float32)
+    for first, values in pieces:
+        if first == 0:
+            whole = np.empty((*values.shape[:2], *shape), np.float32)
+        whole[:, :, first : first + values.shape[2]] = values
+    return whole
