@@ -1,0 +1,57 @@
+"""VolumeErrors: how far a model's volumes were off on its cross-validation cases, and what follows for a new case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autodiffseg.errors import UserError
+from autodiffseg.evaluation.summary import SUMMARY, load_summary
+from autodiffseg.labels import LabelSpec
+from autodiffseg.runs import VALIDATION, fold_folder
+from autodiffseg.uncertainty.conformal import FEWEST_CASES, MISCOVERAGE, conformal_quantile, relative_error
+
+
+@dataclass(frozen=True)
+class VolumeErrors:
+    """What an interval is calibrated with, or why there is none."""
+
+    quantiles: dict[str, float]
+    """Class or region -> relative error that 90 % of new cases stay below; empty where there is no interval."""
+    told: str
+    """Where they come from, or why there are none: for the user."""
+
+
+def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec) -> VolumeErrors:
+    """Read the validation summaries of a model's folds.
+
+    A summary's `n_pred` and `n_ref` are voxels of one grid, so their ratio is that of the volumes. Cases count once,
+    and fold `all` not at all: it is validated on what it was trained on.
+
+    Args:
+        model: the folder that holds `fold_*`.
+        folds: those to look at; one without a readable summary is left out.
+        spec: the classes.
+    """
+    scores: dict[str, dict[str, float]] = {name: {} for name in spec.foreground}
+    for fold in folds:
+        if fold == "all":
+            continue
+        try:
+            summary = load_summary(fold_folder(model, fold) / VALIDATION / SUMMARY)
+        except UserError:
+            continue
+        names = summary.classes
+        for case in summary.cases:
+            for key, metrics in case.metrics.items():
+                known = scores.get(names.get(key, key))
+                if known is not None and {"n_pred", "n_ref"} <= metrics.keys():
+                    known[case.case] = relative_error(metrics["n_pred"], metrics["n_ref"])
+    cases = min((len(known) for known in scores.values()), default=0)
+    if cases < FEWEST_CASES:
+        return VolumeErrors({}, f"none: {cases} cross-validation cases with scores, {FEWEST_CASES} are needed")
+    quantiles = {
+        name: conformal_quantile(list(known.values()), miscoverage=MISCOVERAGE) for name, known in scores.items()
+    }
+    return VolumeErrors(quantiles, f"split conformal on {cases} cross-validation cases of {model.name}")
