@@ -16,7 +16,7 @@ from autodiffseg.evaluation.folder import score_label_maps
 from autodiffseg.evaluation.step_scores import StepScores
 from autodiffseg.evaluation.summary import Scores, class_keys
 from autodiffseg.images import read_label
-from autodiffseg.inference.export import restore_label
+from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 from autodiffseg.runs import RECORD, RunRecord, finished_folds, fold_folder
@@ -148,7 +148,7 @@ class AnalysisSource:
         reference, grid = read_label(self._reference(trainer, case))
         return [
             score_label_maps(
-                restore_label(step, properties, trainer.plan, trainer.spec),
+                restore_label([Prediction(step, properties, trainer.plan)], trainer.spec),
                 reference,
                 trainer.spec,
                 spacing_mm=grid.spacing,

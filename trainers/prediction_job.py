@@ -60,9 +60,11 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     # against: number of channels and file ending.
     from autodiffseg.prediction_inputs import check_prediction_inputs
 
+    from .member import Member
     from .model_folder import checkpoint_id, load_models
     from .precision import choose_device, choose_precision
-    from .prediction import choose_sampling, predict_cases
+    from .prediction import choose_sampling
+    from .prediction_cases import predict_cases
     from .prediction_outputs import PredictionOutputs
     from .prediction_request import PredictionRequest
     from .previous_stage import load_previous_stage
@@ -108,16 +110,8 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     if previous:
         stage = f"{previous.model.name}, fold {', '.join(previous.checkpoints)} (last)"
         console.print(f"It is shown the segmentations of {stage}.", soft_wrap=True)
-    outcomes = predict_cases(
-        asked.predictor(models),
-        todo,
-        outputs,
-        plan=first.plan,
-        configuration=first.configuration_name,
-        spec=first.spec,
-        previous=previous,
-    )
-    outcomes = _with_progress(outcomes, len(todo), console)
+    members = [Member(asked.predictor(models), first.plan, first.configuration_name, first.spec, previous)]
+    outcomes = _with_progress(predict_cases(members, todo, outputs), len(todo), console)
     bad |= {case: fault for case, fault in outcomes if fault is not None}
     for folder in outputs.subfolders():
         write_dataset_json(folder, dataset)

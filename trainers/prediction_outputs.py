@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from autodiffseg.atomic import atomic_path
 from autodiffseg.images import write_image
-from autodiffseg.inference.export import restore_label, restore_probabilities
-from autodiffseg.inference.predictor import CasePredictor
+from autodiffseg.inference.export import Prediction, restore_label
+from autodiffseg.inference.probability_file import probability_file
 from autodiffseg.labels import LabelSpec
-from autodiffseg.plans import Plan
-from autodiffseg.preprocessing.case_store import CaseProperties
 
+from .extra_output import CaseExtra, Draw, ExtraOutput, FinishLabel
+from .member import ShownCase
 from .prediction_options import WantedOutputs
 
 
@@ -33,12 +34,18 @@ class PredictionOutputs:
     wanted: WantedOutputs = field(default_factory=WantedOutputs)
     samples: int = 1
     """Draws of each case; where there are several each is written into a folder of its own."""
+    finishing: tuple[FinishLabel, ...] = ()
+    """What is done to every label map before it is written, one after the other."""
+    extras: tuple[ExtraOutput, ...] = ()
+    """What else is written of a case."""
 
     def existing(self, case: str) -> tuple[Path, ...]:
         """All files of a case that are there, those of steps and samples too, asked for now or not."""
         names = (f"{case}{self.ending}", f"{case}.npz")
         folders = (self.folder, *self.subfolders())
-        return tuple(path for folder in folders for name in names if (path := folder / name).is_file())
+        paths = [folder / name for folder in folders for name in names]
+        paths += [self.folder / name for extra in self.extras for name in extra.names(case)]
+        return tuple(path for path in paths if path.is_file())
 
     def subfolders(self) -> tuple[Path, ...]:
         """Those of steps and samples that are there."""
@@ -50,59 +57,73 @@ class PredictionOutputs:
         folders += [self.folder / "step_1"] if self.wanted.steps else []
         folders += [self.folder / "sample_0"] if self.samples > 1 else []
         endings = (self.ending, ".npz") if self.wanted.probabilities else (self.ending,)
-        return all((folder / f"{case}{ending}").is_file() for folder in folders for ending in endings)
+        paths = [folder / f"{case}{ending}" for folder in folders for ending in endings]
+        paths += [self.folder / name for extra in self.extras for name in extra.names(case)]
+        return all(path.is_file() for path in paths)
 
-    def predict(
-        self,
-        predictor: CasePredictor,
-        image: npt.NDArray[np.float32],
-        properties: CaseProperties,
-        plan: Plan,
-        spec: LabelSpec,
-    ) -> None:
-        """Predict a preprocessed image and write what is wanted, on the raw grid.
+    def jobs(self, shown: Sequence[ShownCase], spec: LabelSpec) -> Iterator[Callable[[], None]]:
+        """Predict a case. Each function that is yielded writes some of its files and needs no network.
+
+        They may run in another thread while this goes on; the last one, which writes the label map, only when all
+        others have ended. What they write from is not changed afterwards.
 
         Args:
-            predictor: of models of this plan.
-            image: `(C, Z, Y, X)`, preprocessed.
-            properties: of the preprocessed case; they say where the raw grid lies.
-            plan: its axis order.
+            shown: the case, as each member sees it.
             spec: what the channels mean.
 
         Raises:
-            UserError: when the output is not finite or a file cannot be written.
+            UserError: when the output is not finite; a function, when a file cannot be written.
         """
-        case = properties.case
-
-        def write(probabilities: npt.NDArray[np.float32], *subfolder: str) -> None:
-            self._write(self.folder.joinpath(*subfolder), probabilities, properties, plan, spec)
-
-        total: npt.NDArray[np.float32] | None = None
+        extras = [extra.begin(shown[0].properties.case) for extra in self.extras]
+        means: list[npt.NDArray[np.float32]] = []
         for sample in range(self.samples):
-            if self.wanted.steps:
-                found = predictor.predict_every_step(image, case, sample=sample)  # (S, K, Z, Y, X)
-            else:
-                found = predictor.predict(image, case, sample=sample)[None]  # (1, K, Z, Y, X)
-            if self.samples > 1:
-                write(found[-1], f"sample_{sample}")
-            total = found if total is None else total + found
-        assert total is not None
-        mean = total / self.samples
-        for number, step in enumerate(mean if self.wanted.steps else (), start=1):
-            write(step, f"step_{number}")
-        write(mean[-1])
+            drawn = [self._draw(case, sample) for case in shown]  # each (S, K, Z, Y, X)
+            predictions = _predictions(shown, [steps[-1] for steps in drawn])
+            for extra in extras:
+                for member, prediction in enumerate(predictions):
+                    extra.see(Draw(member, sample, prediction))
+            if self.samples == 1:
+                means = drawn
+                break
+            yield partial(self._write, f"sample_{sample}", predictions, spec)
+            if not means:
+                means = [np.zeros_like(steps) for steps in drawn]
+            for mean, steps in zip(means, drawn, strict=True):
+                mean += steps
+        if self.samples > 1:
+            for mean in means:
+                mean /= self.samples
+        for number in range(len(means[0]) if self.wanted.steps else 0):
+            step = _predictions(shown, [mean[number] for mean in means])
+            yield partial(self._write, f"step_{number + 1}", step, spec)
+        yield partial(self._write, "", _predictions(shown, [mean[-1] for mean in means]), spec, extras)
+
+    def _draw(self, shown: ShownCase, sample: int) -> npt.NDArray[np.float32]:
+        predictor, case = shown.member.predictor, shown.properties.case
+        if self.wanted.steps:
+            return predictor.predict_every_step(shown.image, case, sample=sample)
+        return predictor.predict(shown.image, case, sample=sample)[None]
 
     def _write(
-        self,
-        folder: Path,
-        probabilities: npt.NDArray[np.float32],
-        properties: CaseProperties,
-        plan: Plan,
-        spec: LabelSpec,
+        self, subfolder: str, predictions: Sequence[Prediction], spec: LabelSpec, extras: Sequence[CaseExtra] = ()
     ) -> None:
+        """The files of one label map in one folder; the label map comes last."""
+        properties, folder = predictions[0].properties, self.folder / subfolder
         if self.wanted.probabilities:
-            restored = restore_probabilities(probabilities, properties, plan, spec)
-            with atomic_path(folder / f"{properties.case}.npz") as temporary:
-                np.savez_compressed(temporary, probabilities=restored)
-        label = restore_label(probabilities, properties, plan, spec)
+            shape = (spec.channels, *properties.geometry.shape)
+            with probability_file(folder / f"{properties.case}.npz", shape) as add:
+                label = restore_label(predictions, spec, pass_on=add)
+        else:
+            label = restore_label(predictions, spec)
+        for finish in self.finishing:
+            label = finish(label, properties.geometry)
+        for extra in extras:
+            extra.write(predictions, label)
         write_image(folder / f"{properties.case}{self.ending}", label, properties.geometry)
+
+
+def _predictions(shown: Sequence[ShownCase], volumes: Sequence[npt.NDArray[np.float32]]) -> list[Prediction]:
+    return [
+        Prediction(channels, case.properties, case.member.plan, case.member.weight)
+        for case, channels in zip(shown, volumes, strict=True)
+    ]

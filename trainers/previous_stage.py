@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
-from autodiffseg.inference.export import restore_label
+from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
@@ -49,7 +49,7 @@ class PreviousStage:
             image, geometry, case=case, plan=self.plan, configuration=self.configuration, spec=self.spec
         )
         probabilities = self.predictor.predict(prepared.image, case)
-        return restore_label(probabilities, prepared.properties, self.plan, self.spec)
+        return restore_label([Prediction(probabilities, prepared.properties, self.plan)], self.spec)
 
 
 def load_previous_stage(model: Path, cascade: Trainer, asked: PredictionRequest) -> PreviousStage | None:

@@ -88,7 +88,7 @@ def resample_probability(channel: npt.NDArray[np.float32], new_shape: Shape) -> 
     """
     if channel.shape == tuple(new_shape):
         return channel.astype(np.float32)
-    return _resize(channel.astype(np.float32), new_shape, order=1)
+    return _resize(channel.astype(np.float32, copy=False), new_shape, order=1)
 
 
 def _resample(array: npt.NDArray[Any], new_shape: Shape, separate: int | None, resize: Any) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.geometry import Geometry
-from autodiffseg.inference.export import restore_label, restore_probabilities
+from autodiffseg.inference.export import Prediction, restore_label, restore_volume
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseProperties
@@ -76,7 +76,16 @@ def there_and_back(
     case = preprocess_case(image, geometry, case="c", plan=chosen, configuration="c", spec=CLASSES, label=label)
     assert case.label is not None
     one_hot = np.stack([np.isin(case.label[0], members) for members in ((0, -1), (1,), (7,))]).astype(np.float32)
-    return label, restore_label(one_hot, case.properties, chosen, CLASSES), case.properties
+    return label, restore_label([Prediction(one_hot, case.properties, chosen)], CLASSES), case.properties
+
+
+def restored_channels(
+    probabilities: NDArray[np.float32], found: CaseProperties, chosen: Plan, spec: LabelSpec
+) -> NDArray[np.float16]:
+    """What is passed on of a prediction, together."""
+    channels: list[NDArray[np.float16]] = []
+    restore_label([Prediction(probabilities, found, chosen)], spec, pass_on=channels.append)
+    return np.stack(channels)
 
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -141,8 +150,8 @@ def test_from_a_target_size_a_constant_comes_back_exactly(size: tuple[int, int])
     sure[2] = 1
     inside = np.zeros(found.geometry.shape, bool)
     inside[tuple(slice(*side) for side in found.crop)] = True
-    np.testing.assert_array_equal(restore_label(sure, found, chosen, CLASSES), 7 * inside)
-    probabilities = restore_probabilities(sure, found, chosen, CLASSES)
+    np.testing.assert_array_equal(restore_label([Prediction(sure, found, chosen)], CLASSES), 7 * inside)
+    probabilities = restored_channels(sure, found, chosen, CLASSES)
     np.testing.assert_array_equal(probabilities, [~inside, np.zeros_like(inside), inside])
 
 
@@ -168,7 +177,7 @@ def test_streaming_over_channels_equals_decoding_them_together(spec: LabelSpec) 
         np.random.default_rng(1).integers(0, 5, (spec.channels, 4, 5, 6)).astype(np.float32) / 4
     )  # with ties
     case = properties(((0, 4), (0, 5), (0, 6)), (4, 5, 6), (4, 5, 6))
-    restored = restore_label(probabilities, case, plan((1.0, 1.0, 1.0)), spec)
+    restored = restore_label([Prediction(probabilities, case, plan((1.0, 1.0, 1.0)))], spec)
     np.testing.assert_array_equal(restored, spec.decode(probabilities))
     assert len(np.unique(restored)) == 3
 
@@ -177,7 +186,7 @@ def test_outside_the_crop_is_background() -> None:
     case = properties(((1, 3), (0, 2), (2, 4)), (2, 2, 2), (4, 2, 5))
     sure = np.zeros((3, 2, 2, 2), dtype=np.float32)
     sure[2] = 1
-    restored = restore_label(sure, case, plan((1.0, 1.0, 1.0)), CLASSES)
+    restored = restore_label([Prediction(sure, case, plan((1.0, 1.0, 1.0)))], CLASSES)
     assert (restored[1:3, :, 2:4] == 7).all()
     assert np.count_nonzero(restored) == 8
 
@@ -187,15 +196,59 @@ def test_probabilities_go_where_the_label_goes() -> None:
     case = properties(((0, 2), (1, 4), (2, 4)), (2, 3, 2), (5, 2, 4))
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], (2, 3, 2)).astype(np.float32)
     probabilities = np.ascontiguousarray(np.moveaxis(probabilities, -1, 0))
-    raw = restore_probabilities(probabilities, case, chosen, CLASSES)
+    raw = restored_channels(probabilities, case, chosen, CLASSES)
     assert raw.dtype == np.float16
     assert raw.shape == (3, 5, 2, 4)
-    np.testing.assert_array_equal(CLASSES.decode(raw), restore_label(probabilities, case, chosen, CLASSES))
+    np.testing.assert_array_equal(
+        CLASSES.decode(raw), restore_label([Prediction(probabilities, case, chosen)], CLASSES)
+    )
     np.testing.assert_allclose(raw.sum(0), 1, atol=2e-3)
     assert raw[:, 0, 0, 0].tolist() == [1, 0, 0]
 
 
 def test_outside_the_crop_no_region_is_present() -> None:
     case = properties(((0, 1), (0, 1), (0, 1)), (1, 1, 1), (1, 1, 2))
-    raw = restore_probabilities(np.ones((2, 1, 1, 1), np.float32), case, plan((1.0, 1.0, 1.0)), REGIONS)
+    raw = restored_channels(np.ones((2, 1, 1, 1), np.float32), case, plan((1.0, 1.0, 1.0)), REGIONS)
     assert raw[:, 0, 0].tolist() == [[1, 0], [1, 0]]
+
+
+def test_several_grids_are_averaged_where_they_meet() -> None:
+    """One prediction lies crosswise and on a coarser grid; both are constant, so the mean is known."""
+    geometry = (5, 2, 4)
+    values = ((0.2, 0.5, 0.3), (0.1, 0.0, 0.9))
+    grids = (((1, 4), (0, 2), (0, 4)), (3, 2, 4), (0, 1, 2)), (((0, 4), (1, 4), (0, 2)), (2, 2, 2), (2, 0, 1))
+    predictions = [
+        Prediction(
+            np.broadcast_to(np.float32(value).reshape(3, 1, 1, 1), (3, *shape)),
+            properties(crop, shape, geometry),
+            plan((1.0, 1.0, 1.0), order),
+            weight,
+        )
+        for value, (crop, shape, order), weight in zip(values, grids, (3.0, 1.0), strict=True)
+    ]
+    channels: list[NDArray[np.float16]] = []
+    label = restore_label(predictions, CLASSES, pass_on=channels.append)
+    inside = np.zeros(geometry, bool)
+    inside[1:4] = True
+    for channel, outside, (a, b) in zip(channels, (1, 0, 0), np.transpose(values), strict=True):
+        np.testing.assert_allclose(channel, np.where(inside, 0.75 * a + 0.25 * b, outside), atol=1e-3)
+    np.testing.assert_array_equal(label, 7 * inside)  # 0.175, 0.375, 0.45
+
+
+def test_a_map_goes_where_the_label_goes() -> None:
+    case = properties(((0, 2), (1, 4), (2, 4)), (2, 3, 2), (5, 2, 4))
+    chosen = plan((1.0, 1.0, 1.0), (1, 2, 0))
+    volume = np.random.default_rng(0).uniform(size=(2, 3, 2)).astype(np.float32)
+    prediction = Prediction(volume[None], case, chosen)
+    raw = restore_volume(volume, prediction, outside=-1.0)
+    np.testing.assert_array_equal(raw, np.where(restore_volume(np.ones_like(volume), prediction) == 1, raw, -1))
+    assert sorted(raw[raw >= 0]) == sorted(volume.ravel())
+    assert raw[2, 0, 1] == volume[0, 0, 0]
+
+
+def test_the_predictors_own_array_is_left_alone() -> None:
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], (4, 5, 6)).astype(np.float32).transpose(3, 0, 1, 2)
+    before = probabilities.copy()
+    case = properties(((0, 4), (0, 5), (0, 6)), (4, 5, 6), (4, 5, 6))
+    restore_label([Prediction(probabilities, case, plan((1.0, 1.0, 1.0)))], CLASSES)
+    np.testing.assert_array_equal(probabilities, before)

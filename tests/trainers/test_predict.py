@@ -245,7 +245,7 @@ def test_label_maps_of_another_model_are_gone_before_the_first_case(
         return iter(())
 
     with monkeypatch.context() as patched:
-        patched.setattr("autodiffseg.trainers.prediction.predict_cases", stopped)
+        patched.setattr("autodiffseg.trainers.prediction_cases.predict_cases", stopped)
         assert predict(images, out, model) == 0
     assert seen == [["dataset.json", "predict.json"]]
     assert predict(images, out, model, "--continue") == 0

@@ -12,6 +12,8 @@ from autodiffseg.cli import run
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_label
 from autodiffseg.labels import LabelSpec
+from autodiffseg.trainers.extra_output import Draw
+from autodiffseg.trainers.member import Member, ShownCase
 from autodiffseg.trainers.prediction_options import WantedOutputs
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 
@@ -41,15 +43,20 @@ class Properties:
 class Order:
     """A plan that leaves the axes as they are."""
 
-    transpose = transpose_back = (0, 1, 2)
+    transpose = (0, 1, 2)
+
+
+def shown(weight: float = 1.0, predictor: Any = None) -> ShownCase:
+    plan: Any = Order()
+    properties: Any = Properties()
+    member = Member(predictor or Known(), plan, "any", SPEC, weight=weight)
+    return ShownCase(member, np.zeros((1, 1, 1, 3), np.float32), properties)
 
 
 def written(outputs: PredictionOutputs) -> dict[str, list[int]]:
     """File -> its label map, after the prediction of case `a`."""
-    predictor: Any = Known()
-    properties: Any = Properties()
-    plan: Any = Order()
-    outputs.predict(predictor, np.zeros((1, 1, 1, 3), np.float32), properties, plan, SPEC)
+    for write in outputs.jobs([shown()], SPEC):
+        write()
     files = sorted(outputs.folder.rglob("*.nii.gz"))
     return {str(path.relative_to(outputs.folder)): read_label(path)[0].ravel().tolist() for path in files}
 
@@ -81,6 +88,71 @@ def test_probabilities_lie_beside_every_label_map(tmp_path: Path) -> None:
         assert (label.parent / "a.npz").is_file()
     with np.load(tmp_path / "a.npz") as file:
         np.testing.assert_allclose(file["probabilities"][1].ravel(), [0.85, 0.45, 0.4], atol=1e-3)
+
+
+def test_members_are_averaged_by_weight(tmp_path: Path) -> None:
+    class Opposite(Known):
+        def predict_every_step(self, image: Any, case: str, *, sample: int = 0) -> Any:
+            return super().predict_every_step(image, case, sample=sample)[:, ::-1]
+
+    outputs = PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True))
+    for write in outputs.jobs([shown(3.0), shown(1.0, Opposite())], SPEC):
+        write()
+    with np.load(tmp_path / "a.npz") as file:
+        foreground = file["probabilities"][1].ravel()
+    np.testing.assert_allclose(foreground, [0.75 * p + 0.25 * (1 - p) for p in FOREGROUND[0][1]], atol=1e-3)
+
+
+def test_writing_later_gives_the_same_files(tmp_path: Path) -> None:
+    options = (".nii.gz", WantedOutputs(probabilities=True, steps=True))
+    now = written(PredictionOutputs(tmp_path / "now", *options, samples=2))
+    for write in list(PredictionOutputs(tmp_path / "later", *options, samples=2).jobs([shown()], SPEC)):
+        write()
+    files = sorted((tmp_path / "later").rglob("*.nii.gz"))
+    assert {str(path.relative_to(tmp_path / "later")): read_label(path)[0].ravel().tolist() for path in files} == now
+
+
+def test_label_maps_are_finished_before_they_are_written(tmp_path: Path) -> None:
+    def drop_first(label: Any, geometry: Geometry) -> Any:
+        assert geometry == GRID
+        label[..., 0] = 0
+        return label
+
+    outputs = PredictionOutputs(tmp_path, ".nii.gz", samples=2, finishing=(drop_first, lambda label, _: label * 7))
+    assert written(outputs) == {"a.nii.gz": [0, 0, 0], "sample_0/a.nii.gz": [0, 7, 0], "sample_1/a.nii.gz": [0, 0, 7]}
+
+
+class Journal:
+    """An extra output that notes what it is told; one file a case."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.told = folder, []
+
+    def names(self, case: str) -> tuple[str, ...]:
+        return (f"{case}_journal.txt",)
+
+    def begin(self, case: str) -> Journal:
+        self.told.append(case)
+        return self
+
+    def see(self, draw: Draw) -> None:
+        self.told.append((draw.member, draw.sample, round(float(draw.prediction.volumes[1][0, 0, 0]), 3)))
+
+    def write(self, mean: Any, label: Any) -> None:
+        assert not (self.folder / "a.nii.gz").exists()
+        self.told.append((label.ravel().tolist(), round(float(mean[0].volumes[1][0, 0, 0]), 3)))
+        (self.folder / "a_journal.txt").touch()
+
+
+def test_an_extra_output_sees_every_draw_and_writes_before_the_label_map(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    outputs = PredictionOutputs(tmp_path, ".nii.gz", samples=2, extras=(journal,))
+    written(outputs)
+    assert journal.told == ["a", (0, 0, 0.8), (0, 1, 0.9), ([1, 0, 0], 0.85)]
+    assert outputs.is_done("a")
+    assert tmp_path / "a_journal.txt" in outputs.existing("a")
+    (tmp_path / "a_journal.txt").unlink()
+    assert not outputs.is_done("a")
 
 
 def test_a_case_is_done_when_all_that_is_wanted_is_there(tmp_path: Path) -> None:

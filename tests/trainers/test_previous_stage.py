@@ -19,7 +19,9 @@ from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import store_previous_stage
 from autodiffseg.sampling import NoiseSource, Sampling
-from autodiffseg.trainers.prediction import make_predictor, predict_cases, predict_preprocessed, with_segmentation
+from autodiffseg.trainers.member import Member
+from autodiffseg.trainers.prediction import make_predictor, predict_preprocessed, with_segmentation
+from autodiffseg.trainers.prediction_cases import predict_cases
 from autodiffseg.trainers.prediction_options import PredictionOptions
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.previous_stage import PreviousStage
@@ -85,9 +87,9 @@ def test_predict_and_validate_show_the_cascade_the_same(previous: PreviousStage,
         predictor = make_predictor([model], plan, "cascade", SPEC, device=torch.device("cpu"))
         if name == "predicted":
             cases = {"a": (tmp_path / "a_0000.nii.gz",)}
-            options: Any = {"plan": plan, "configuration": "cascade", "spec": SPEC, "previous": previous}
+            member = Member(predictor, plan, "cascade", SPEC, previous)
             outputs = PredictionOutputs(tmp_path / name, ".nii.gz")
-            assert list(predict_cases(predictor, cases, outputs, **options)) == [("a", None)]
+            assert list(predict_cases([member], cases, outputs)) == [("a", None)]
         else:
             segmentation = previous.segment(image(), GRID, "a")
             assert set(np.unique(segmentation)) == {0, 1, 2}
