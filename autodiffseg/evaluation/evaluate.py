@@ -36,7 +36,9 @@ def command(
 ) -> None:
     """Score predicted label maps against references: Dice, IoU, counts and 95 % Hausdorff distance in mm.
 
-    The cases are the files of REFERENCES. summary.json has nnU-Net's shape and says how empty masks are counted.
+    The cases are the files of REFERENCES. summary.json has nnU-Net's shape and says how empty masks are counted. Where
+    probabilities (predict --save-probabilities) or uncertainty maps lie beside the label maps, their calibration and
+    how well they find errors are scored too.
 
     Examples:
 
@@ -44,6 +46,7 @@ def command(
 
       autodiffseg evaluate -p predictions -r labelsTs --dataset-json raw/Dataset004_Hippocampus/dataset.json -o scores
     """
+    from autodiffseg.evaluation.calibration_folder import evaluate_calibration, evaluate_error_detection
     from autodiffseg.evaluation.folder import evaluate_folder
     from autodiffseg.evaluation.summary import write_summary
     from autodiffseg.preprocessing.parallel import default_processes
@@ -67,6 +70,13 @@ def command(
         )
     written = write_summary(summary, out or predictions)
     console.print(summary_table(summary))
+    place, many = out or predictions, num_processes or default_processes()
+    for table in (
+        evaluate_calibration(predictions, references, spec, ending=ending, cases=cases, out=place, processes=many),
+        evaluate_error_detection(predictions, references, summary, spec, ending=ending, out=place, processes=many),
+    ):
+        if table is not None:
+            console.print(table.terminal())
     console.print(f"{len(cases)} cases; per case in {written}", soft_wrap=True)
 
 
