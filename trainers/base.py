@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.dataset import DatasetJson
+from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.losses.segmentation import Loss, probabilities_of, segmentation_loss
 from autodiffseg.memory.estimate import TrainingMemory
 from autodiffseg.networks.unet import UNet
@@ -79,6 +80,10 @@ class Trainer(ABC):
             noise: standard normal noise of these patches.
             sampling: steps and sampler.
         """
+
+    def trajectory(self, sampling: Sampling) -> Trajectory | None:
+        """The steps of `predict_steps` one by one, for windows that go them together; None where there is one only."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """What training needs beside the network to go on as if it had not been interrupted; kept in checkpoints."""

@@ -20,8 +20,8 @@ from torch import Tensor
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.diffusion.process import network_view, noised, x0_of
 from autodiffseg.diffusion.respacing import respaced_steps
-from autodiffseg.diffusion.samplers import sample
 from autodiffseg.diffusion.schedule import alpha_bar, level
+from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.errors import UserError
 from autodiffseg.losses.segmentation import Loss
 from autodiffseg.networks.unet import LevelConditioning, UNet
@@ -167,18 +167,20 @@ class DiffusionTrainer(Trainer):
         """
         return noised(x0, self.alpha_bar[t], self.standard_normal(x0.shape, rng)), t
 
+    def trajectory(self, sampling: Sampling) -> Trajectory:
+        """From pure noise to the mask, over the steps that `sampling` visits."""
+        visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.diffusion.respacing)
+        levels = alpha_bar(self.diffusion)[visited].flip(0)
+        return Trajectory(self.denoise, tuple(map(float, levels)), sampling, self.spec.channels)
+
+    def denoise(self, patch: Tensor, x_t: Tensor, alpha_bar_t: float, previous: Tensor | None) -> Tensor:
+        """Probabilities of one call; see `autodiffseg.diffusion.trajectory.Denoise`."""
+        levels = torch.full((len(x_t),), alpha_bar_t, dtype=self.alpha_bar.dtype, device=self.device)
+        return self.probabilities(patch, *self.mask_input(self.beside(x_t, previous), levels))
+
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
         """The sampler, from pure noise to the mask."""
-        visited = respaced_steps(len(self.alpha_bar), sampling.steps, self.diffusion.respacing)
-        prediction: Tensor | None = None
-
-        def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
-            nonlocal prediction
-            levels = torch.full((len(x_t),), alpha_bar_t, dtype=self.alpha_bar.dtype, device=self.device)
-            prediction = self.probabilities(patch, *self.mask_input(self.beside(x_t, prediction), levels))
-            return prediction
-
-        yield from sample(denoise, alpha_bar(self.diffusion)[visited], noise, sampling, channels=self.spec.channels)
+        return self.trajectory(sampling).walk(patch, noise)
 
     def passes(self, sampling: Sampling) -> int:
         """One a step."""

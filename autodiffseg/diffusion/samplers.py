@@ -1,49 +1,15 @@
-"""DDPM and DDIM steps between any two levels, and the loop that drives them."""
+"""DDPM and DDIM steps between any two levels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from torch import Tensor
 
-from autodiffseg.diffusion.process import x0_of
-from autodiffseg.sampling import NoiseSource, Sampling, Variance
+from autodiffseg.sampling import Variance
 
 Level = TypeVar("Level", float, Tensor)
-
-
-def sample(
-    denoise: Callable[[Tensor, float], Tensor],
-    alpha_bars: Tensor,
-    noise: NoiseSource,
-    sampling: Sampling,
-    *,
-    channels: int,
-) -> Iterator[Tensor]:
-    """Go from pure noise to a mask; the probabilities predicted at every step are yielded, the last is the answer.
-
-    Args:
-        denoise: (x_t, ᾱ_t) -> probabilities `(B, K, *patch)` of the clean mask.
-        alpha_bars: ᾱ of the visited steps, ascending in time, `(S,)` float64.
-        noise: step 0 is x_T, step i >= 1 the fresh noise of the i-th update.
-        sampling: the sampler, its eta and its variance.
-        channels: K.
-    """
-    levels = [float(value) for value in alpha_bars]
-    x_t = noise(0, channels)
-    for done, index in enumerate(reversed(range(len(levels))), start=1):
-        probabilities = denoise(x_t, levels[index])
-        yield probabilities
-        if index == 0:
-            return
-        x0, here, there = x0_of(probabilities), levels[index], levels[index - 1]
-        if sampling.sampler == "ddpm":
-            x_t = ddpm_step(x_t, x0, here, there, noise(done, channels), variance=sampling.variance)
-        else:
-            fresh = noise(done, channels) if sampling.eta > 0 else None
-            x_t = ddim_step(x_t, x0, here, there, eta=sampling.eta, noise=fresh)
 
 
 def ddpm_step(

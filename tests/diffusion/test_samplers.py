@@ -10,8 +10,9 @@ from torch import Tensor
 
 from autodiffseg.diffusion.process import network_view, noised, x0_of
 from autodiffseg.diffusion.respacing import respaced_steps
-from autodiffseg.diffusion.samplers import ddim_step, ddpm_step, posterior_variance, sample
+from autodiffseg.diffusion.samplers import ddim_step, ddpm_step, posterior_variance
 from autodiffseg.diffusion.schedule import alpha_bar
+from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import Sampling
 
@@ -19,19 +20,23 @@ VOXELS = 60_000
 SCHEDULES = ["linear", "quadratic", "cosine", "warmup10", "warmup50"]
 
 
+def noisiest_first(bars: Tensor) -> tuple[float, ...]:
+    return tuple(bars.flip(0).tolist())
+
+
 def oracle_run(plan: DiffusionPlan, sampling: Sampling) -> tuple[list[Tensor], list[Tensor], Tensor]:
     """x_t before every step, the yielded probabilities and ᾱ, of a sampler that is told x0 = 1."""
     bars = alpha_bar(plan)[respaced_steps(plan.base_steps, sampling.steps, "trailing")]
     seen: list[Tensor] = []
 
-    def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
+    def denoise(patch: Tensor, x_t: Tensor, alpha_bar_t: float, previous: Tensor | None) -> Tensor:
         seen.append(x_t)
         return torch.ones_like(x_t)
 
     def noise(step: int, channels: int) -> Tensor:
         return torch.randn(1, channels, VOXELS, generator=torch.Generator().manual_seed(step))
 
-    return seen, list(sample(denoise, bars, noise, sampling, channels=1)), bars
+    return seen, list(Trajectory(denoise, noisiest_first(bars), sampling, 1).walk(torch.zeros(1), noise)), bars
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -117,10 +122,11 @@ def test_the_full_loop_equals_the_textbook_recursion_of_the_respaced_chain() -> 
     def noise(step: int, channels: int) -> Tensor:
         return torch.linspace(-1, 1, 8).reshape(1, 1, 8) * (1 + step)
 
-    def denoise(x_t: Tensor, alpha_bar_t: float) -> Tensor:
+    def denoise(patch: Tensor, x_t: Tensor, alpha_bar_t: float, previous: Tensor | None) -> Tensor:
         return torch.sigmoid(x_t * (1 + alpha_bar_t))
 
-    sums = [float(p.square().sum()) for p in sample(denoise, bars, noise, Sampling(sampler="ddpm"), channels=1)]
+    way = Trajectory(denoise, noisiest_first(bars), Sampling(sampler="ddpm"), 1)
+    sums = [float(p.square().sum()) for p in way.walk(torch.zeros(1), noise)]
     x = torch.linspace(-1, 1, 8, dtype=torch.float64)
     values = bars.tolist()
     for count, i in enumerate(reversed(range(5))):
