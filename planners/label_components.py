@@ -7,13 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from autodiffseg.fingerprint import ComponentStatistics, Spread
 from autodiffseg.labels import LabelSpec
-
-FULL_CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
-"""Voxels that share a face, an edge or a corner belong together."""
+from autodiffseg.postprocessing.components import box_around, number_components, value_boxes
 
 
 class CaseComponents(NamedTuple):
@@ -27,13 +24,13 @@ class CaseComponents(NamedTuple):
 
 def case_components(label: npt.NDArray[Any], spec: LabelSpec) -> dict[str, CaseComponents]:
     """Components of every foreground class or region that a label map `(Z, Y, X)` has."""
-    boxes = ndimage.find_objects(label)  # one pass over the volume, however many classes there are
+    boxes = value_boxes(label)
     found = {}
     for name, members in spec.foreground.items():
-        own = [boxes[value - 1] for value in members if value <= len(boxes) and boxes[value - 1] is not None]
-        if not own:
+        box = box_around(boxes, members)
+        if box is None:
             continue
-        around = label[_union(own)]
+        around = label[box]
         sizes = component_sizes(np.isin(around, members) if len(members) > 1 else around == members[0])
         found[name] = CaseComponents(len(sizes), int(sizes.min()), float(np.median(sizes)), int(sizes.max()))
     return found
@@ -41,8 +38,7 @@ def case_components(label: npt.NDArray[Any], spec: LabelSpec) -> dict[str, CaseC
 
 def component_sizes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Voxels of each component of a mask `(Z, Y, X)`; empty for an empty mask."""
-    numbered, count = ndimage.label(mask, FULL_CONNECTIVITY)
-    return np.bincount(numbered.ravel(), minlength=count + 1)[1:].astype(np.int64)
+    return number_components(mask)[1]
 
 
 def summarise(cases: Sequence[CaseComponents], voxel_volumes_mm3: Sequence[float]) -> ComponentStatistics:
@@ -59,11 +55,6 @@ def summarise(cases: Sequence[CaseComponents], voxel_volumes_mm3: Sequence[float
         voxels=_sizes(cases, units),
         volume_mm3=_sizes(cases, np.asarray(voxel_volumes_mm3)),
     )
-
-
-def _union(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
-    """The smallest box around several."""
-    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
 
 
 def _sizes(cases: Sequence[CaseComponents], unit: npt.NDArray[np.float64]) -> Spread:

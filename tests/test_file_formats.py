@@ -20,6 +20,8 @@ from autodiffseg.fingerprint import (
 )
 from autodiffseg.geometry import Geometry
 from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.postprocessing.record import DiceFigures, Postprocessing, Trial
+from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
@@ -40,6 +42,7 @@ SECTIONS = {
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),
+    "postprocessing.json": (Postprocessing, Rule, Trial, DiceFigures),
     "predict.json": (PredictionRecord, Sampling),
 }
 

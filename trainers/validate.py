@@ -44,7 +44,8 @@ def command(
     """Predict the validation cases of a fold whole, and score them: validation/ with summary.json.
 
     `train` does this at its end; this command does it again, for example with other sampling steps. An unfinished
-    training is validated as it stands.
+    training is validated as it stands. When all folds are validated alike, with their last checkpoints, the run gets
+    its postprocessing.json (see `autodiffseg postprocess`).
 
     Examples:
 
@@ -83,6 +84,10 @@ def run_validation(
     checkpoint: str = "last",
 ) -> None:
     """Validate a fold with a progress bar, and print its scores; without `asked` it is sampled as planned."""
+    from autodiffseg.postprocessing.record import FILE
+    from autodiffseg.runs import RECORD, RunRecord
+
+    from .model_postprocessing import find_when_complete
     from .validation import validate_fold
 
     columns = (TextColumn("Validating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -101,3 +106,8 @@ def run_validation(
         f"Validation: mean foreground Dice {summary.foreground_mean['Dice']:.4f} over {len(summary.cases)} cases.",
         soft_wrap=True,
     )
+    run = folder.parent
+    found = find_when_complete(run, RunRecord.load(folder / RECORD), trainer.dataset, workspace)
+    if found is not None:
+        told = "; ".join(map(str, found.rules)) or "no rule helps"
+        console.print(f"All folds are validated. Postprocessing ({run / FILE}): {told}.", soft_wrap=True, markup=False)

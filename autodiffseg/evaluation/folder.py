@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.overlap import LabelMap, class_overlaps
@@ -60,18 +61,28 @@ def score_case(task: ScoringTask) -> CaseScores:
     Raises:
         UserError: when a file cannot be read or the two are on different grids.
     """
-    prediction, grid = read_label(task.prediction)
-    reference, reference_grid = read_label(task.reference)
+    prediction, reference, spacing_mm = read_pair(task.prediction, task.reference)
+    metrics = score_label_maps(prediction, reference, task.spec, spacing_mm=spacing_mm)
+    return CaseScores(task.case, metrics, str(task.prediction), str(task.reference))
+
+
+def read_pair(
+    prediction: Path, reference: Path
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16], tuple[float, float, float]]:
+    """A predicted label map `(Z, Y, X)`, its reference, and the spacing of both, mm along (z, y, x).
+
+    Raises:
+        UserError: when a file cannot be read or the two are on different grids.
+    """
+    found, grid = read_label(prediction)
+    wanted, reference_grid = read_label(reference)
     if grid.shape != reference_grid.shape:
-        raise UserError(
-            f"{task.prediction} has shape {grid.shape}, {task.reference} has {reference_grid.shape} (z, y, x)."
-        )
+        raise UserError(f"{prediction} has shape {grid.shape}, {reference} has {reference_grid.shape} (z, y, x).")
     if not np.allclose(grid.spacing, reference_grid.spacing, rtol=SPACING_TOLERANCE, atol=0):
         raise UserError(
-            f"{task.prediction} has spacing {grid.spacing} mm, {task.reference} has {reference_grid.spacing} (z, y, x)."
+            f"{prediction} has spacing {grid.spacing} mm, {reference} has {reference_grid.spacing} (z, y, x)."
         )
-    metrics = score_label_maps(prediction, reference, task.spec, spacing_mm=reference_grid.spacing)
-    return CaseScores(task.case, metrics, str(task.prediction), str(task.reference))
+    return found, wanted, reference_grid.spacing
 
 
 def score_label_maps(

@@ -1,0 +1,1 @@
+"""Postprocessing: removing components of label maps by rules that cross-validation has proven."""
