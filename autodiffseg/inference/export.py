@@ -85,17 +85,16 @@ def restore_label(
     return label if apart else _uncrop(label, 0, first)
 
 
-def restore_volume(
-    volume: npt.NDArray[np.float32], prediction: Prediction, *, outside: float = 0.0
-) -> npt.NDArray[np.float32]:
-    """Any map `(Z, Y, X)` on the grid of a prediction, such as its entropy, on the raw grid.
+def restore_channels(predictions: Sequence[Prediction], spec: LabelSpec) -> Iterator[npt.NDArray[np.float32]]:
+    """Each channel of the mean of predictions in turn on the raw grid, `(Z, Y, X)`; not to be changed.
 
     Args:
-        volume: what is resampled, linearly.
-        prediction: says the way.
-        outside: the value outside the crop.
+        predictions: of one case, one or more.
+        spec: what the channels mean; outside the crop background is 1 and all else 0.
     """
-    return _uncrop(_on_cropped_grid(volume, prediction), outside, prediction)
+    apart = len({prediction.frame for prediction in predictions}) > 1  # then they are on the raw grid already
+    for number, channel in enumerate(_channels(predictions, spec)):
+        yield channel if apart else _uncrop(channel, _outside(number, spec), predictions[0])
 
 
 def _channels(predictions: Sequence[Prediction], spec: LabelSpec) -> Iterator[npt.NDArray[np.float32]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.geometry import Geometry
-from autodiffseg.inference.export import Prediction, restore_label, restore_volume
+from autodiffseg.inference.export import Prediction, restore_channels, restore_label
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseProperties
@@ -233,17 +233,17 @@ def test_several_grids_are_averaged_where_they_meet() -> None:
     for channel, outside, (a, b) in zip(channels, (1, 0, 0), np.transpose(values), strict=True):
         np.testing.assert_allclose(channel, np.where(inside, 0.75 * a + 0.25 * b, outside), atol=1e-3)
     np.testing.assert_array_equal(label, 7 * inside)  # 0.175, 0.375, 0.45
+    np.testing.assert_allclose(np.stack(list(restore_channels(predictions, CLASSES))), channels, atol=1e-3)
 
 
-def test_a_map_goes_where_the_label_goes() -> None:
+@pytest.mark.parametrize("spec", [CLASSES, REGIONS], ids=["classes", "regions"])
+def test_channels_come_back_one_by_one_as_they_are_saved(spec: LabelSpec) -> None:
     case = properties(((0, 2), (1, 4), (2, 4)), (2, 3, 2), (5, 2, 4))
-    chosen = plan((1.0, 1.0, 1.0), (1, 2, 0))
-    volume = np.random.default_rng(0).uniform(size=(2, 3, 2)).astype(np.float32)
-    prediction = Prediction(volume[None], case, chosen)
-    raw = restore_volume(volume, prediction, outside=-1.0)
-    np.testing.assert_array_equal(raw, np.where(restore_volume(np.ones_like(volume), prediction) == 1, raw, -1))
-    assert sorted(raw[raw >= 0]) == sorted(volume.ravel())
-    assert raw[2, 0, 1] == volume[0, 0, 0]
+    probabilities = np.random.default_rng(0).uniform(size=(spec.channels, 2, 3, 2)).astype(np.float32)
+    prediction = Prediction(probabilities, case, plan((1.0, 1.0, 1.0), (1, 2, 0)))
+    channels = np.stack(list(restore_channels([prediction], spec)))
+    np.testing.assert_allclose(channels, restored_channels(probabilities, case, prediction.plan, spec), atol=1e-3)
+    assert sorted(channels[1][channels[1] > 0]) == sorted(probabilities[1].ravel())
 
 
 def test_the_predictors_own_array_is_left_alone() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autodiffseg.uncertainty.entropy import entropy_nats
-from autodiffseg.uncertainty.entropy_split import EntropySplit, SplitAccumulator
+from autodiffseg.uncertainty.entropy_split import EntropySplit, split_entropy
 
 LN2 = np.log(2)
 
@@ -23,13 +23,13 @@ def regions(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def split(of: NDArray[np.float32], *, regional: bool = False) -> EntropySplit:
-    """Of probabilities (models, samples, K, Z, Y, X), sample by sample as `predict` draws them."""
-    models, samples = of.shape[:2]
-    accumulator = SplitAccumulator(regions if regional else classes, models=models, samples=samples)
-    for sample in range(samples):
-        for model in range(models):
-            accumulator.add(of[model, sample], model=model)
-    return accumulator.split()
+    """Of probabilities (models, samples, K, Z, Y, X)."""
+    entropy = regions if regional else classes
+    return split_entropy(
+        of_mean=entropy(of.mean((0, 1))),
+        of_models=np.mean([entropy(model) for model in of.mean(1)], axis=0),
+        of_samples=np.mean([entropy(sample) for model in of for sample in model], axis=0),
+    )
 
 
 def voxel(*probabilities: float) -> NDArray[np.float32]:
@@ -113,17 +113,3 @@ def test_parts_are_not_negative_add_up_exactly_and_equal_the_definition(
     np.testing.assert_allclose(found.between_models, whole - each.mean(0), atol=1e-5)
     np.testing.assert_allclose(found.between_samples, each.mean(0) - entropy(of64).mean((0, 1)), atol=1e-5)
     np.testing.assert_allclose(found.residual, entropy(of64).mean((0, 1)), atol=1e-5)
-
-
-def test_samples_that_are_missing_are_missed() -> None:
-    accumulator = SplitAccumulator(classes, models=2, samples=1)
-    accumulator.add(voxel(0.5, 0.5), model=1)
-    with pytest.raises(ValueError, match="1 samples of each"):
-        accumulator.split()
-
-
-def test_the_mean_is_that_of_all_samples() -> None:
-    accumulator = SplitAccumulator(classes, models=2, samples=2)
-    for number, first in enumerate((0.1, 0.2, 0.6, 0.7)):
-        accumulator.add(voxel(first, 1 - first), model=number % 2)
-    assert accumulator.mean.ravel() == pytest.approx([0.4, 0.6])
