@@ -138,11 +138,11 @@ class AnalysisSource:
                 for sample in range(samples):
                     steps = predictor.predict_every_step(image, case, sample=sample)
                     first_step = len(steps) if last_step else 1
-                    scored[case].append(self._score_steps(fold, case, steps[first_step - 1 :]))
+                    scored[case].append(self.score_steps(fold, case, steps[first_step - 1 :]))
                     on_sample()
         return StepScores.collect(class_keys(self.first.spec), scored, first_step=first_step)
 
-    def _score_steps(self, fold: Fold, case: str, steps: npt.NDArray[np.float32]) -> list[dict[str, Scores]]:
+    def score_steps(self, fold: Fold, case: str, steps: npt.NDArray[np.float32]) -> list[dict[str, Scores]]:
         """The scores of probabilities `(S, K, Z, Y, X)`, step by step, on the grid of the reference."""
         trainer, properties = fold.trainer, fold.store.properties(case)
         reference, grid = read_label(self._reference(trainer, case))

@@ -1,0 +1,186 @@
+"""The recycling paper's findings, held against the measured rows: holds, holds in part, does not hold, or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from study_measure import STEPS
+from study_pairs import KINDS
+from study_runs import FAMILY, TRAINERS
+from study_state import Difference, State, Trained, difference, level
+
+from autodiffseg.evaluation.statistics import Interval, Values, bootstrap_mean, mean_of
+
+UNKNOWN, HOLDS, IN_PART, FAILS = "not measured yet", "holds", "holds in part", "does not hold"
+MOST_OF_TABLE_4 = 0.0051
+"""The paper's largest spread of Dice at the last step, that of muscle ultrasound."""
+
+
+class Finding(NamedTuple):
+    """One claim and what became of it."""
+
+    claim: str
+    paper: str
+    """What the paper reports."""
+    verdict: str
+    here: str
+    """What was measured, in sentences."""
+
+
+def findings(state: State) -> list[Finding]:
+    """Every claim about which the study has runs."""
+    found = [_best_of_family(state), _does_not_fall(state), _diffusion_falls(state), _on_par(state)]
+    return [*found, _pair_beats_both(state), _nearly_deterministic(state), *_ablations(state)]
+
+
+def _best_of_family(state: State) -> Finding:
+    claim = "Recycling from x_T is the best of the diffusion family"
+    paper = "Best in Dice and HD95 on all sets shown, with DDPM and DDIM (Table 1)."
+    differences: dict[str, Difference | None] = {}
+    for name in FAMILY[1:]:
+        ours, theirs = (state.answers(state.study.main_runs(trainer), "Dice") for trainer in ("recycling", name))
+        differences[name] = difference(ours, theirs)
+    known = {name: found for name, found in differences.items() if found is not None}
+    here = " ".join(f"Less `{name}`: {points(found)}." for name, found in known.items())
+    if any(found.below for found in known.values()):
+        return Finding(claim, paper, FAILS, here)
+    if len(known) < len(differences):
+        return Finding(claim, paper, UNKNOWN, here)
+    verdict = HOLDS if all(found.above for found in known.values()) else IN_PART
+    return Finding(claim, paper, verdict, here)
+
+
+def _does_not_fall(state: State) -> Finding:
+    claim = "Recycling's Dice does not fall over the sampling steps"
+    paper = "Recycling keeps or improves its prediction from step to step (Figure 3)."
+    risen = state.rise(state.study.main_runs("recycling"), "Dice")
+    if risen is None:
+        return Finding(claim, paper, UNKNOWN, "")
+    interval = level(risen)
+    return Finding(claim, paper, FAILS if interval.high < 0 else HOLDS, _rise(interval, risen))
+
+
+def _diffusion_falls(state: State) -> Finding:
+    claim = "Standard diffusion's Dice falls over the sampling steps"
+    paper = "The other diffusion models decline or waver (Figure 3)."
+    risen = state.rise(state.study.main_runs("diffusion"), "Dice")
+    if risen is None:
+        return Finding(claim, paper, UNKNOWN, "")
+    interval, here = level(risen), _rise(level(risen), risen)
+    shifted = state.rise(state.runs("planned shift", "diffusion"), "Dice")
+    if shifted is not None:
+        here += f" With the shift that our plan chooses: {_rise(level(shifted), shifted)}"
+    return Finding(claim, paper, HOLDS if interval.high < 0 else FAILS, here)
+
+
+def _on_par(state: State) -> Finding:
+    claim = "Recycling is on par with supervised training"
+    paper = "-0.14 to +0.32 Dice points (Table 2)."
+    found = _against_supervised(state, "main")
+    if found is None:
+        return Finding(claim, paper, UNKNOWN, "")
+    here = f"Recycling less supervised at equal updates: {points(found)}."
+    longer = _against_supervised(state, "equal wall time")
+    if longer is not None:
+        here += f" Against supervised training that took as long: {points(longer)}."
+    return Finding(claim, paper, HOLDS if found.on_par else FAILS if found.below else IN_PART, here)
+
+
+def _pair_beats_both(state: State) -> Finding:
+    claim = "Supervised and recycling averaged beat both, and what two models alike reach"
+    paper = "+0.24 to +0.73 Dice points over supervised, significant on all four sets (Table 2); no controls."
+    mixed, both_supervised, both_recycling = (state.pair_trainings(kind, "Dice") for kind in KINDS)
+    single = [state.answers(state.study.main_runs(trainer), "Dice") for trainer in ("supervised", "recycling")]
+    beaten = [difference(mixed, one) for one in single]
+    known = [found for found in beaten if found is not None]
+    if len(known) < len(beaten):
+        return Finding(claim, paper, UNKNOWN, "")
+    here = " ".join(f"Less {name} alone: {points(found)}." for name, found in zip(TRAINERS, known, strict=False))
+    controls = {"two supervised": both_supervised, "two recycling": both_recycling}
+    against = {name: mean_difference(mixed, other) for name, other in controls.items()}
+    ends = [interval for interval in against.values() if interval is not None]
+    for name, interval in against.items():
+        here += f" Less {name}: {_points(interval)}." if interval else f" {name.capitalize()}: {UNKNOWN}."
+    if not all(found.above for found in known):
+        return Finding(claim, paper, FAILS, here)
+    if len(ends) < len(against):
+        return Finding(claim, paper, UNKNOWN, here)
+    return Finding(claim, paper, HOLDS if all(interval.low > 0 for interval in ends) else IN_PART, here)
+
+
+def _nearly_deterministic(state: State) -> Finding:
+    claim = "Recycling's answers hardly depend on the sampling noise, and less from step to step"
+    paper = "Spread of Dice over five seeds at the last step 0.0001 to 0.0051, and two to five times that at the first"
+    paper += " (Table 4)."
+    apart: dict[str, Values] = {}
+    for name in FAMILY:
+        found = [state.every_step(run) for run in state.study.main_runs(name)]
+        samples = [one.foreground("Dice") for one in found if one is not None and one.values["Dice"].shape[1] > 1]
+        if samples:
+            apart[name] = np.mean([np.ptp(values, axis=1) for values in samples], axis=0)  # (cases, steps)
+    if "recycling" not in apart:
+        return Finding(claim, paper, UNKNOWN, "")
+    ends = {name: (mean_of(values[:, 0]), mean_of(values[:, -1])) for name, values in apart.items()}
+    here = "; ".join(
+        f"`{name}` {first:.4f} at the first step, {last:.4f} at the last" for name, (first, last) in ends.items()
+    )
+    ours = apart["recycling"]
+    little, less = ends["recycling"][1] <= MOST_OF_TABLE_4, bootstrap_mean(ours[:, -1] - ours[:, 0]).high < 0
+    return Finding(claim, paper, HOLDS if little and less else IN_PART if little or less else FAILS, f"Spread: {here}.")
+
+
+def _ablations(state: State) -> Iterator[Finding]:
+    """The first paper's claims of which this study has a run of its own (directions only; its numbers are not open)."""
+    claims = {
+        "2000-noise": "Predicting the mask is better than predicting the noise",
+        "2000-mse": "A segmentation loss is better than the squared error",
+        "2000-steps-5": "Training on the five steps of prediction is better than on all",
+    }
+    runs = {run.tag: run for run in state.study.runs if run.purpose == "ablation" and run.plan == "cpu"}
+    if not runs:
+        return
+    reference = state.answers((runs["2000"],), "Dice")
+    for tag, claim in claims.items():
+        found = difference(state.answers((runs[tag],), "Dice"), reference)
+        paper = "Stated by the first paper (arXiv 2303.06040)."
+        if found is None:
+            yield Finding(claim, paper, UNKNOWN, "")
+            continue
+        better = found.above if tag == "2000-steps-5" else found.below
+        worse = found.below if tag == "2000-steps-5" else found.above
+        verdict = HOLDS if better else FAILS if worse else "undecided"
+        yield Finding(claim, paper, verdict, f"{runs[tag].says.capitalize()}: {points(found)}.")
+
+
+def _against_supervised(state: State, purpose: str) -> Difference | None:
+    supervised = tuple(run for run in state.study.runs if run.trainer == "supervised" and run.purpose == purpose)
+    ours = state.answers(state.study.main_runs("recycling"), "Dice")
+    return difference(ours, state.answers(supervised, "Dice"))
+
+
+def mean_difference(method: Trained | None, other: Trained | None) -> Interval | None:
+    """The difference of two methods whose trainings have nothing in common, each averaged over its own.
+
+    The two supervised of one pair are in another pair too, so trainings cannot be drawn: the interval is over cases.
+    """
+    if method is None or other is None:
+        return None
+    return bootstrap_mean(method.values.mean(axis=0) - other.values.mean(axis=0))
+
+
+def points(found: Difference) -> str:
+    """A difference in Dice points with its interval and test, in words."""
+    seeds = f"{len(found.seeds)} training seeds" if len(found.seeds) > 1 else "one training seed"
+    p = f", p = {found.test.p:.2g}" if found.test.p is not None else ""
+    return f"{_points(found.interval)} ({seeds}{p})"
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.mean:+.2f} Dice points [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+
+
+def _rise(interval: Interval, risen: Trained) -> str:
+    seeds = f"{len(risen.seeds)} training seeds" if len(risen.seeds) > 1 else "one training seed"
+    return f"From step 1 to step {STEPS} of DDPM: {_points(interval)} ({seeds})."

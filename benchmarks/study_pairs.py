@@ -1,0 +1,98 @@
+"""Two models of the recycling study averaged: supervised with recycling, and the controls of two alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from study_measure import STEPS, row_files
+from study_runs import Run, Study
+from study_scores import Part, write_parts
+
+from autodiffseg.atomic import atomic_path, write_json
+from autodiffseg.evaluation.step_scores import StepScores
+from autodiffseg.evaluation.summary import class_keys
+from autodiffseg.trainers.analysis_source import AnalysisSource, Fold, SourceRequest
+from autodiffseg.trainers.prediction import make_predictor
+from autodiffseg.trainers.provenance import git_revision
+from autodiffseg.workspace import Workspace
+
+PAIR = Part("ddpm", STEPS, True)
+"""How pairs are predicted: as the tables' rows are, and as `predict` does by default."""
+KINDS = (("supervised", "recycling"), ("supervised", "supervised"), ("recycling", "recycling"))
+
+
+class Pair(NamedTuple):
+    """Two runs whose probabilities are averaged."""
+
+    first: Run
+    second: Run
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Their trainers."""
+        return self.first.trainer, self.second.trainer
+
+    @property
+    def name(self) -> str:
+        """By which its rows are called."""
+        return "pair__" + "__".join(f"{run.trainer}-{run.seed}" for run in self)
+
+
+def pairs(study: Study) -> list[Pair]:
+    """Different trainers with the same seed, and all two seeds of the same trainer."""
+    found: list[Pair] = []
+    for first, second in KINDS:
+        if first == second:
+            found += [Pair(a, b) for a, b in itertools.combinations(study.main_runs(first), 2)]
+        else:
+            found += [
+                Pair(a, b) for a in study.main_runs(first) for b in study.main_runs(second) if a.seed == b.seed
+            ]  # fmt: skip
+    return found
+
+
+def measure_pair(study: Study, pair: Pair, workspace: Workspace, results: Path, *, tell: Callable[[str], None]) -> None:
+    """Average the probabilities of two finished runs and score the result, if that has not been done."""
+    record, scores = row_files(study, pair.name, results)
+    if record.is_file() and scores.is_file():
+        return
+    tell(f"{pair.name}: mean of probabilities")
+    sources = [_source(study, run, workspace) for run in pair]
+    kept = [_probabilities(study, run, source, workspace) for run, source in zip(pair, sources, strict=True)]
+    source, fold = sources[0], sources[0].folds[0]
+    scored = {
+        case: [source.score_steps(fold, case, np.mean([np.load(folder / f"{case}.npy") for folder in kept], 0)[None])]
+        for case in fold.cases
+    }
+    found = StepScores.collect(class_keys(fold.trainer.spec), scored, first_step=STEPS)
+    write_parts(scores, {PAIR: found})
+    content = {"members": [study.name(run) for run in pair], "revision": git_revision()}
+    write_json(record, {"purpose": "pair", **content})
+
+
+def _source(study: Study, run: Run, workspace: Workspace) -> AnalysisSource:
+    return AnalysisSource(study.model(run, workspace), workspace, SourceRequest(folds=(study.fold,)))
+
+
+def _probabilities(study: Study, run: Run, source: AnalysisSource, workspace: Workspace) -> Path:
+    """A folder with the probabilities of every case, `(K, Z, Y, X)` on the preprocessed grid; kept for other pairs."""
+    folder = workspace.root / "study_probabilities" / study.dataset / study.name(run)
+    for case, probabilities in _predict(source.folds[0], folder):
+        with atomic_path(folder / f"{case}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, probabilities)
+    return folder
+
+
+def _predict(fold: Fold, known: Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    trainer = fold.trainer
+    predictor = make_predictor(
+        [trainer], trainer.plan, trainer.configuration_name, trainer.spec, device=trainer.device
+    )  # fmt: skip
+    for case in fold.cases:
+        if not (known / f"{case}.npy").is_file():
+            yield case, predictor.predict(np.asarray(fold.store.image(case)[:]), case)

@@ -1,0 +1,129 @@
+"""The report of the recycling study: Markdown from the rows that are there; what lacks is named, never filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import study_step_tables as steps
+import study_tables as tables
+from study_findings import findings
+from study_pictures import save_pictures
+from study_runs import STUDIES
+from study_state import State
+
+from autodiffseg.atomic import write_text
+
+CONVENTIONS = """
+- Fold 0 of the dataset's split; a case counts by its mean over foreground classes. Mean ± standard deviation over cases
+  of a case's mean over training seeds. Empty masks: one empty is Dice 0 and HD95 the image diagonal, both empty is
+  left out.
+- Tables of answers: five steps, the last checkpoint, averaged over mirrored versions, as `predict` does by default.
+  Everything per step, over sampling seeds and over numbers of steps is without mirroring, an eighth of the work.
+- Differences are paired by case, on the training seeds that both rows have. With three training seeds the interval is a
+  two-level bootstrap over trainings and cases, else a bootstrap over cases, which says nothing of training anew. p:
+  two-sided Wilcoxon (Pratt) of the cases' means, adjusted by Holm within a table.
+- On par: the whole interval lies within ± 0.5 Dice points.
+- The trainers that noise the label have `log_snr_shift=0` here, as in the paper; our plans shift the noise of
+  `diffusion` by default, which has a row of its own.
+"""
+Section = tuple[str, str, Callable[[State], str]]
+"""Heading, what stands above the table, the table."""
+
+
+def write_report(results: Path) -> Path:
+    """Write the report beside the folder of the rows; its file."""
+    states = [State.read(study, results) for study in STUDIES.values()]
+    lines = ["# The recycling paper's study, repeated", ""]
+    lines += [
+        "Fu et al., *A recycling training strategy for medical image segmentation with diffusion denoising models*",
+        "(arXiv 2308.16355), with our trainers on public data: what holds, and what does not. Written by",
+        "`recycling_study.py` from the rows in `recycling_study/`.",
+        "",
+        "## How to read it",
+        CONVENTIONS.strip(),
+        "",
+    ]
+    for state in states:
+        lines += [*_study(state, results), ""]
+    path = results.with_suffix(".md")
+    write_text(path, "\n".join(lines).rstrip() + "\n")
+    return path
+
+
+def _study(state: State, results: Path) -> Iterator[str]:
+    study = state.study
+    done = len(study.runs) - len(state.missing)
+    yield f"## {study.dataset}, {study.configuration}, fold {study.fold}"
+    yield f"{done} of {len(study.runs)} trainings have been measured."
+    if state.missing:
+        yield "Not yet: " + ", ".join(f"`{name}`" for name in state.missing) + "."
+    if not state.rows:
+        return
+    yield ""
+    yield "### Which findings hold"
+    for finding in findings(state):
+        yield f"- **{finding.claim}: {finding.verdict}.** Paper: {finding.paper} Here: {finding.here or 'nothing yet.'}"
+    yield ""
+    for heading, told, table in _sections(state):
+        yield f"### {heading}"
+        yield told
+        yield ""
+        yield table(state)
+    for file, title in save_pictures(state, results):
+        yield f"![{title}]({results.name}/{study.dataset}/{file})"
+        yield ""
+    yield "### Trainings"
+    yield from _trainings(state)
+
+
+def _sections(state: State) -> Iterator[Section]:
+    purposes = {run.purpose for run in state.study.runs}
+    updates = state.study.main_runs("recycling")[0].updates
+    yield "Equal updates", f"All trained for {updates} updates.", tables.equal_updates
+    yield "Per class", "DDPM; the same predictions.", tables.per_class
+    if len(state.study.main_runs("recycling")) > 1:
+        yield "Training seeds", "Mean Dice of each training by itself (DDPM).", tables.training_seeds
+    if "equal wall time" in purposes:
+        yield "Equal wall time", _WALL_TIME, tables.equal_wall_time
+    yield "Two models averaged", _AVERAGED, tables.two_averaged
+    if "ablation" in purposes:
+        yield "Ablations", _ABLATIONS, tables.ablations
+    yield "Over the steps: Dice, DDPM", _STEPS, lambda state: steps.per_step(state, "Dice", "ddpm")
+    yield "Over the steps: Dice, DDIM", _STEPS, lambda state: steps.per_step(state, "Dice", "ddim")
+    yield "Over the steps: HD95 [mm], DDPM", _STEPS, lambda state: steps.per_step(state, "HD95", "ddpm")
+    yield "Spread over sampling seeds", _SPREAD, steps.spread_over_seeds
+    yield "Numbers of sampling steps: DDPM", _NUMBERS, lambda state: steps.numbers_of_steps(state, "ddpm")
+    yield "Numbers of sampling steps: DDIM", _NUMBERS, lambda state: steps.numbers_of_steps(state, "ddim")
+
+
+_WALL_TIME = """Recycling's 5000 updates set the time. An update of the others without a first pass costs less, so
+supervised training and diffusion get as many more updates, with a learning rate that falls over all of them. Minutes
+are updates times the median seconds of an update, measured in turns on quiet cores (`diffusion_cost.py`);
+self-conditioning and recycling-next have a first pass too and cost what recycling does."""
+_AVERAGED = """Probabilities of two trainings averaged. Two of the same trainer are the control: whatever they are, two
+models are better than one. Pairs of different trainers share the training seed; the interval against a control is over
+cases alone, since its trainings are in several pairs."""
+_ABLATIONS = """Recycling for 2000 updates, one training each, so the intervals say nothing of training anew. The last
+column is without mirroring."""
+_STEPS = "Without mirroring; mean over cases, sampling seeds and training seeds. Supervised training has one pass."
+_SPREAD = """Largest less smallest score of a case's five sampling seeds, averaged over cases and training seeds (the
+paper's Table 4); DDPM, without mirroring."""
+_NUMBERS = "Dice of the answer (the paper's Table 3); training seed 0, without mirroring."
+
+
+def _trainings(state: State) -> Iterator[str]:
+    rows = [state.rows[name].record for run in state.study.runs if (name := state.study.name(run)) in state.rows]
+    machines = dict.fromkeys(f"{row['run']['hardware']}, {row['run']['precision']}" for row in rows)
+    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in row["run"]["versions"].items()) for row in rows)
+    yield f"Trained on: {'; '.join(machines)}. Versions: {'; '.join(versions)}."
+    yield "Trainings ran two at a time while the machine did other work, so their wall time says little of their cost."
+    yield ""
+    yield "| command | updates | parameters | wall time [min] | revision |"
+    yield "| --- | ---: | ---: | ---: | --- |"
+    for row in rows:
+        run = row["run"]
+        yield (
+            f"| `{run['command']}` | {run['iterations_done']} | {run['parameters']} | "
+            f"{run['training_seconds'] / 60:.0f} | {run['git_revision']} |"
+        )

@@ -1,0 +1,137 @@
+"""The runs of the recycling study, as data: which trainings there are, and what each is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autodiffseg.runs import fold_folder, run_name
+from autodiffseg.trainers.run_request import RunRequest
+from autodiffseg.workspace import Workspace
+
+Purpose = Literal["main", "planned shift", "equal wall time", "ablation"]
+
+PAPERS_SCHEDULE = "log_snr_shift=0"
+"""Of the trainers that noise the label: our plans shift their schedule, the recycling paper has no such thing."""
+FAMILY = ("recycling", "recycling-next", "self-conditioning-next", "self-conditioning-same", "diffusion")
+"""The trainers that sample, as the recycling paper orders them backwards."""
+TRAINERS = ("supervised", *FAMILY)
+PAPERS_NAMES = {
+    "supervised": "No diffusion",
+    "diffusion": "Diff.",
+    "self-conditioning-same": "Diff. sc. x_t",
+    "self-conditioning-next": "Diff. sc. x_{t+1}",
+    "recycling-next": "Diff. rec. x_{t+1}",
+    "recycling": "Diff. rec. x_T",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    trainer: str
+    updates: int
+    seed: int = 0
+    tag: str = ""
+    settings: tuple[str, ...] = ()
+    plan: str = "cpu"
+    purpose: Purpose = "main"
+    says: str = ""
+    """Of an ablation: what is changed."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """All trainings on one fold of one dataset."""
+
+    dataset: str
+    configuration: str
+    runs: tuple[Run, ...]
+    fold: str = "0"
+
+    def name(self, run: Run) -> str:
+        """The folder name of a run, by which its rows are called too."""
+        tag = RunRequest(
+            self.dataset, self.configuration, self.fold, run.trainer, run.plan, run.tag, run.seed, run.updates, None,
+            "auto", run.settings,
+        ).whole_tag  # fmt: skip
+        return run_name(run.trainer, run.plan, self.configuration, tag)
+
+    def model(self, run: Run, workspace: Workspace) -> Path:
+        """The model folder of a run: the one that holds its fold."""
+        return workspace.results(self.dataset) / self.name(run)
+
+    def folder(self, run: Run, workspace: Workspace) -> Path:
+        """The folder of its fold."""
+        return fold_folder(self.model(run, workspace), self.fold)
+
+    def command(self, run: Run, workspace: Path) -> list[str]:
+        """What `autodiffseg` is called with to train it, or to go on with it."""
+        words = ["train", self.dataset, self.configuration, self.fold, "--trainer", run.trainer, "--plan", run.plan]
+        words += [
+            "--seed",
+            str(run.seed),
+            "--iterations",
+            str(run.updates),
+            "--workspace",
+            str(workspace),
+            "--continue",
+        ]
+        words += ["--tag", run.tag] if run.tag else []
+        return words + [word for setting in run.settings for word in ("--set", setting)]
+
+    def main_runs(self, trainer: str) -> tuple[Run, ...]:
+        """The main runs of a trainer, by seed."""
+        return tuple(run for run in self.runs if run.purpose == "main" and run.trainer == trainer)
+
+
+def main_run(trainer: str, updates: int, seed: int = 0) -> Run:
+    """A training for the main table."""
+    return Run(trainer, updates, seed, settings=() if trainer in ("supervised", "recycling") else (PAPERS_SCHEDULE,))
+
+
+def ablation(tag: str, says: str, *settings: str, plan: str = "cpu") -> Run:
+    """A short training of recycling with one thing changed."""
+    return Run("recycling", 2000, tag=tag, settings=settings, plan=plan, purpose="ablation", says=says)
+
+
+def wall_time(trainer: str, updates: int, seed: int) -> Run:
+    """A training that takes as long as recycling's does."""
+    return Run(
+        trainer, updates, seed, "wall-time", main_run(trainer, updates).settings, purpose="equal wall time"
+    )  # fmt: skip
+
+
+WITH_TRANSFORMER = "cpu-transformer"
+"""The plan `cpu`, edited: it has no transformer, so the paper's ablation is the other way round here."""
+REFERENCE_TAG = "2000"
+"""Of the run that the ablations are compared with, and of the one with the edited plan."""
+
+HIPPOCAMPUS = Study(
+    "Dataset004_Hippocampus",
+    "3d_fullres",
+    (
+        *(main_run(trainer, 5000) for trainer in TRAINERS),
+        *(main_run(trainer, 5000, seed) for seed in (1, 2) for trainer in ("recycling", "supervised", "diffusion")),
+        Run("diffusion", 5000, tag="planned-shift", purpose="planned shift"),
+        ablation(REFERENCE_TAG, "nothing: the reference"),
+        ablation("2000-noise", "the network predicts the noise, not the mask", "prediction=noise"),
+        ablation(
+            "2000-mse",
+            "squared error of the mask instead of Dice and cross-entropy",
+            "dice_weight=0",
+            "cross_entropy_weight=0",
+            "mse_weight=1",
+        ),
+        ablation(
+            REFERENCE_TAG, "one transformer layer at the bottom, which the plan `cpu` lacks", plan=WITH_TRANSFORMER
+        ),
+        ablation("2000-steps-5", "trained on 5 base steps instead of 1001", "training_steps=5"),
+        ablation("2000-no-level", "the network is not told the noise level", "level_conditioning=none"),
+        *(wall_time(trainer, 6750, seed) for seed in (0, 1, 2) for trainer in ("supervised", "diffusion")),
+    ),
+)
+JSRT = Study("Dataset110_JSRT", "2d", tuple(main_run(trainer, 2000) for trainer in TRAINERS))
+STUDIES = {study.dataset: study for study in (HIPPOCAMPUS, JSRT)}

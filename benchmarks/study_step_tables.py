@@ -1,0 +1,70 @@
+"""The recycling study step by step: scores, spread over sampling seeds, and numbers of steps, as lines and tables."""
+
+from __future__ import annotations
+
+import numpy as np
+from study_cells import markdown, number
+from study_measure import NUMBERS_OF_STEPS, STEPS
+from study_runs import FAMILY, TRAINERS
+from study_scores import Part
+from study_state import State
+
+from autodiffseg.evaluation.statistics import mean_of
+from autodiffseg.evaluation.step_scores import METRICS, curve, spread
+
+
+def per_step(state: State, metric: str, sampler: str) -> str:
+    """The mean after every sampling step, without mirroring, over cases, sampling seeds and training seeds."""
+    rows = [
+        [
+            f"`{name}`",
+            *(number(value, 4 if metric == "Dice" else 2) for value in step_means(state, name, metric, sampler)),
+        ]
+        for name in TRAINERS
+        if not (name == "supervised" and sampler == "ddim")
+    ]
+    return markdown(["trainer", *(f"step {step}" for step in range(1, STEPS + 1))], rows)
+
+
+def step_means(state: State, trainer: str, metric: str, sampler: str) -> list[float]:
+    """The mean after every step; of a model that answers in one pass, under the last."""
+    found = [one for run in state.study.main_runs(trainer) if (one := state.every_step(run, sampler)) is not None]
+    if not found:
+        return [np.nan] * STEPS
+    means = np.mean([curve(one.foreground(metric)).mean for one in found], axis=0)
+    return [np.nan] * (STEPS - len(means)) + [float(value) for value in means]
+
+
+def spread_over_seeds(state: State) -> str:
+    """How far five sampling seeds lie apart at every step (the paper's Table 4)."""
+    rows = [
+        [f"`{name}`", f"Δ{metric}", *(number(value, 4) for value in spread_means(state, name, metric))]
+        for metric in METRICS
+        for name in FAMILY
+    ]
+    return markdown(["trainer", "spread", *(f"step {step}" for step in range(1, STEPS + 1))], rows)
+
+
+def spread_means(state: State, trainer: str, metric: str) -> list[float]:
+    """The spread at every step, averaged over cases and training seeds."""
+    found = [one for run in state.study.main_runs(trainer) if (one := state.every_step(run)) is not None]
+    several = [one for one in found if one.values[metric].shape[1] > 1]
+    if not several:
+        return [np.nan] * STEPS
+    return [float(value) for value in np.mean([spread(one.foreground(metric)).mean for one in several], axis=0)]
+
+
+def numbers_of_steps(state: State, sampler: str) -> str:
+    """The number of sampling steps against Dice (the paper's Table 3), without mirroring, training seed 0."""
+    counts = sorted({*NUMBERS_OF_STEPS, STEPS})
+    rows = [
+        [f"`{name}`", *(number(value, 4) for value in number_means(state, name, "Dice", sampler))] for name in FAMILY
+    ]
+    return markdown(["trainer", *(f"{count} steps" for count in counts)], rows)
+
+
+def number_means(state: State, trainer: str, metric: str, sampler: str) -> list[float]:
+    """The mean of the answer of samplers with few and many steps; of five, that of the first sampling seed."""
+    run = state.study.main_runs(trainer)[0]
+    found = [state.scores(run, Part(sampler, count, False)) for count in sorted({*NUMBERS_OF_STEPS, STEPS})]
+    return [mean_of(one.foreground(metric)[:, 0, -1]) if one is not None else np.nan for one in found]
