@@ -26,7 +26,7 @@ from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
 from autodiffseg.trainers.logbook import COLUMNS
-from autodiffseg.trainers.prediction_folder import PredictionRecord
+from autodiffseg.trainers.prediction_folder import ModelRecord, PredictionRecord
 
 TEXT = (Path(__file__).parents[1] / "docs" / "file_formats.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -43,7 +43,7 @@ SECTIONS = {
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),
     "postprocessing.json": (Postprocessing, Rule, Trial, DiceFigures),
-    "predict.json": (PredictionRecord, Sampling),
+    "predict.json": (PredictionRecord, ModelRecord, Sampling),
 }
 
 

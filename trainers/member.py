@@ -33,6 +33,13 @@ class Member:
     previous: PreviousStage | None = None
     """Of a cascade; it segments each case first."""
     weight: float = 1.0
+    draws: bool = True
+    """Whether two samples differ."""
+
+    @property
+    def grid(self) -> str:
+        """Members with the same one prepare a case alike."""
+        return self.plan.data_id(self.configuration)
 
     def prepare(self, image: npt.NDArray[np.float32], geometry: Geometry, case: str) -> PreprocessedCase:
         """Preprocess a raw image `(C, Z, Y, X)`; uses no network.

@@ -18,10 +18,15 @@ def command(
         Path, typer.Option("-i", "--input", help="Folder of CASE_0000.ext files, or one of them for its case alone.")
     ],
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the label maps CASE.ext.")],
-    model: Annotated[Path, typer.Option("--model", help="Folder of a trained model: the one that holds fold_0.")],
+    models: Annotated[
+        list[Path],
+        typer.Option(
+            "--model", help="Folder of a trained model: the one that holds fold_0. May be repeated to average several."
+        ),
+    ],
     folds: Annotated[
         list[str] | None,
-        typer.Option("--fold", help="Use this fold; may be repeated. Default: all finished folds together."),
+        typer.Option("--fold", help="Use this fold of each model; may be repeated. Default: all finished folds."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps. Default: the plan's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm or ddim. Default: the plan's.")] = None,
@@ -62,9 +67,12 @@ def command(
         ),
     ] = 1,
 ) -> None:
-    """Segment new images with a trained model.
+    """Segment new images with a trained model, or with several.
 
     Each label map has the geometry of its image. Probabilities are averaged over windows, mirrored versions and folds.
+    Several models, of the same labels, are averaged too: first the folds of each, then the models, which count alike
+    whatever their number of folds. They may be of other trainers, plans and configurations.
+
     OUTPUT also gets dataset.json (for `evaluate`) and predict.json (how the predictions came about); earlier
     predictions of the same cases are removed first, unless you say --continue. A case that cannot be read does not stop
     the others; it is named at the end, and the exit code is 1. A cascade runs its previous stage by itself: all
@@ -73,6 +81,8 @@ def command(
     Examples:
 
       autodiffseg predict -i imagesTs -o predictions --model results/Dataset004_Hippocampus/recycling__cpu__3d_fullres
+
+      autodiffseg predict -i imagesTs -o predictions --model …/supervised__cpu__2d --model …/recycling__cpu__3d_fullres
 
       autodiffseg predict -i scan_0000.nii.gz -o predictions --model … --fold 0 --steps 10 --sampler ddim
     """
@@ -84,7 +94,7 @@ def command(
     job = PredictionJob(
         source=source,
         out=out,
-        model=model,
+        models=tuple(models),
         folds=tuple(folds or ()),
         checkpoint=checkpoint,
         sampling=SamplingRequest(steps, sampler, eta, variance),

@@ -14,6 +14,7 @@ import torch
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_case, read_geometry
 from autodiffseg.nifti import count_nonfinite, written_spacing
+from autodiffseg.preprocessing.case_store import PreprocessedCase
 from autodiffseg.text_headers import require_undamaged
 
 from .member import Member, ShownCase
@@ -58,11 +59,14 @@ def predict_cases(
 def _show(members: Sequence[Member], case: str, files: Sequence[Path]) -> list[ShownCase]:
     image, geometry = read_case(files)
     _require_sound(files, image)
-    shown = []
+    prepared: dict[str, PreprocessedCase] = {}  # what several members want alike is made once
     for member in members:
-        prepared = member.prepare(image, geometry, case)
-        shown.append(ShownCase(member, member.show(prepared, image, geometry), prepared.properties))
-    return shown
+        if member.grid not in prepared:
+            prepared[member.grid] = member.prepare(image, geometry, case)
+    return [
+        ShownCase(member, member.show(prepared[member.grid], image, geometry), prepared[member.grid].properties)
+        for member in members
+    ]
 
 
 def _require_sound(files: Sequence[Path], image: npt.NDArray[np.float32]) -> None:

@@ -7,11 +7,12 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autodiffseg.atomic import write_text
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
+from autodiffseg.records import Record
 from autodiffseg.sampling import Sampling
 
 from .prediction_options import PredictionOptions
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 RECORD = "predict.json"
 
 
-class PredictionRecord(PredictionOptions):
-    """predict.json of a folder of predictions: how they came about."""
+class ModelRecord(Record):
+    """One of the models of a prediction."""
 
-    schema_version: int = 1
-    input: str
     model: str
-    checkpoint: str
-    """last or best."""
+    """Its folder."""
+    weight: float
+    """Of its probabilities in the mean; within a model its folds count alike."""
     checkpoints: dict[str, str]
     """Fold -> hash of its checkpoint file."""
     previous_model: str = ""
@@ -38,14 +38,27 @@ class PredictionRecord(PredictionOptions):
     """Fold of `previous_model` -> hash of its checkpoint file."""
     configuration: str
     sampling: Sampling
+
+
+class PredictionRecord(PredictionOptions):
+    """predict.json of a folder of predictions: how they came about."""
+
+    schema_version: int = 2
+    input: str
+    checkpoint: str
+    """last or best."""
+    models: tuple[ModelRecord, ...]
     device: str
     precision: str
     versions: dict[str, str]
 
     def same_predictions(self, other: PredictionRecord) -> bool:
         """Whether both describe the same predictions, wherever and of whatever cases they were made."""
-        free = {"input", "model", "previous_model", "device", "precision", "versions"}
-        return self.model_dump(exclude=free) == other.model_dump(exclude=free)
+        return self._essence() == other._essence()
+
+    def _essence(self) -> dict[str, Any]:
+        free: Any = dict.fromkeys(("input", "device", "precision", "versions"), True)
+        return self.model_dump(exclude={**free, "models": {"__all__": {"model", "previous_model"}}})
 
 
 def parse_part(part: str) -> tuple[int, int]:

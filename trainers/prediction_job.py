@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -14,7 +15,7 @@ from autodiffseg import __version__
 from autodiffseg.errors import UserError
 from autodiffseg.sampling import SamplingRequest
 
-from .model_folder import find_checkpoints
+from .model_choice import check_models
 from .prediction_folder import (
     PredictionRecord,
     check_folders,
@@ -25,6 +26,9 @@ from .prediction_folder import (
 )
 from .prediction_options import PredictionOptions, WantedOutputs
 
+if TYPE_CHECKING:
+    from .loaded_model import LoadedModel
+
 
 @dataclass(frozen=True)
 class PredictionJob:
@@ -32,7 +36,7 @@ class PredictionJob:
 
     source: Path
     out: Path
-    model: Path
+    models: tuple[Path, ...]
     folds: tuple[str, ...]
     checkpoint: str
     sampling: SamplingRequest
@@ -54,63 +58,45 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     """
     chosen_part = parse_part(job.part)
     check_folders(job.source, job.out)
-    checkpoints = find_checkpoints(job.model, job.folds, job.checkpoint)
+    check_models(job.models, job.folds, job.checkpoint)
 
     # Imported once the call is known to be sound: torch takes seconds. The weights hold what the images are checked
     # against: number of channels and file ending.
     from autodiffseg.prediction_inputs import check_prediction_inputs
 
-    from .member import Member
-    from .model_folder import checkpoint_id, load_models
+    from .model_set import load_model_set
     from .precision import choose_device, choose_precision
-    from .prediction import choose_sampling
     from .prediction_cases import predict_cases
     from .prediction_outputs import PredictionOutputs
     from .prediction_request import PredictionRequest
-    from .previous_stage import load_previous_stage
 
     device = choose_device(job.device)
     asked = PredictionRequest(device, choose_precision(job.precision, device), job.sampling, job.options)
-    models = load_models(checkpoints, device=device, precision=asked.precision)
-    first = models[0]
-    sampling = choose_sampling(first.plan, *asked.sampling)
-    samples = job.options.samples
-    if samples > 1 and first.passes(sampling.model_copy(update={"steps": 2})) == 1:
-        raise UserError(
-            f"--num-samples {samples}: {job.model.name} answers in one pass and draws no noise, so all would be equal."
-        )
-    previous = load_previous_stage(job.model, first, asked)
+    models = load_model_set(job.models, job.folds, job.checkpoint, asked)
+    _refuse_contradictions(job, models)
     bad: dict[str, str] = {}
-    dataset = first.dataset
+    dataset = models[0].dataset
     files = check_prediction_inputs(job.source, dataset.file_ending, len(dataset.channels), unreadable=bad)
     record = PredictionRecord(
         input=str(job.source.resolve()),
-        model=str(job.model.resolve()),
         checkpoint=job.checkpoint,
-        checkpoints={fold: checkpoint_id(path) for fold, path in checkpoints.items()},
-        previous_model=str(previous.model.resolve()) if previous else "",
-        previous_checkpoints=previous.checkpoints if previous else {},
-        configuration=first.configuration_name,
-        sampling=sampling,
+        models=tuple(model.record() for model in models),
         device=str(device),
         precision=asked.precision,
         versions=_versions(),
         **job.options.model_dump(),
     )
     chosen = select_cases(sorted({*files, *bad}), chosen_part)
-    outputs = PredictionOutputs(job.out, dataset.file_ending, job.wanted, samples=samples)
+    outputs = PredictionOutputs(job.out, dataset.file_ending, job.wanted, samples=job.options.samples)
     prepare_output(outputs, record, dataset, chosen, go_on=job.go_on)
 
     bad = {case: fault for case, fault in bad.items() if case in chosen}
     todo = {case: files[case] for case in chosen if case in files}
     if job.go_on:
         todo = {case: paths for case, paths in todo.items() if not outputs.is_done(case)}
-    used = f"{job.model.name}, fold {', '.join(checkpoints)} ({job.checkpoint})"
-    console.print(f"Predicting {len(todo)} of {len(chosen)} cases: {used}.", soft_wrap=True)
-    if previous:
-        stage = f"{previous.model.name}, fold {', '.join(previous.checkpoints)} (last)"
-        console.print(f"It is shown the segmentations of {stage}.", soft_wrap=True)
-    members = [Member(asked.predictor(models), first.plan, first.configuration_name, first.spec, previous)]
+    for line in _headline(models, job.checkpoint, len(todo), len(chosen)):
+        console.print(line, soft_wrap=True)
+    members = [model.member for model in models]
     outcomes = _with_progress(predict_cases(members, todo, outputs), len(todo), console)
     bad |= {case: fault for case, fault in outcomes if fault is not None}
     for folder in outputs.subfolders():
@@ -121,6 +107,33 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
         for case, fault in sorted(bad.items()):
             typer.echo(f"  {case}: {fault}", err=True)
         raise typer.Exit(1)
+
+
+def _refuse_contradictions(job: PredictionJob, models: Sequence[LoadedModel]) -> None:
+    """Raise UserError for options that the models cannot follow."""
+    names = " and ".join(model.folder.name for model in models)
+    drawing = [model for model in models if model.member.draws]
+    if job.options.samples > 1 and not drawing:
+        one = len(models) == 1
+        answers = f"{'answers' if one else 'answer'} in one pass and {'draws' if one else 'draw'} no noise"
+        raise UserError(f"--num-samples {job.options.samples}: {names} {answers}, so all would be equal.")
+    if job.wanted.steps and len({model.sampling.steps for model in drawing}) > 1:
+        raise UserError(f"--save-steps: {names} are planned with different numbers of steps; give one with --steps.")
+
+
+def _headline(models: Sequence[LoadedModel], checkpoint: str, todo: int, cases: int) -> Iterator[str]:
+    """What is about to happen, in sentences."""
+    used = [f"{model.folder.name}, fold {', '.join(model.checkpoints)} ({checkpoint})" for model in models]
+    if len(models) == 1:
+        yield f"Predicting {todo} of {cases} cases: {used[0]}."
+    else:
+        yield f"Predicting {todo} of {cases} cases: the mean of the probabilities of {len(models)} models."
+        yield from (f"- {name}, weight {model.member.weight:.3g}" for name, model in zip(used, models, strict=True))
+    for model in models:
+        previous = model.member.previous
+        if previous is not None:
+            stage = f"{previous.model.name}, fold {', '.join(previous.checkpoints)} (last)"
+            yield f"{'It' if len(models) == 1 else model.folder.name} is shown the segmentations of {stage}."
 
 
 def _versions() -> dict[str, str]:

@@ -76,8 +76,13 @@ class PredictionOutputs:
         """
         extras = [extra.begin(shown[0].properties.case) for extra in self.extras]
         means: list[npt.NDArray[np.float32]] = []
+        drawn: list[npt.NDArray[np.float32]] = []
         for sample in range(self.samples):
-            drawn = [self._draw(case, sample) for case in shown]  # each (S, K, Z, Y, X)
+            # Each (S, K, Z, Y, X), S being 1 for members that answer at once; those are asked once.
+            drawn = [
+                self._draw(case, sample) if case.member.draws or sample == 0 else drawn[number]
+                for number, case in enumerate(shown)
+            ]
             predictions = _predictions(shown, [steps[-1] for steps in drawn])
             for extra in extras:
                 for member, prediction in enumerate(predictions):
@@ -93,8 +98,8 @@ class PredictionOutputs:
         if self.samples > 1:
             for mean in means:
                 mean /= self.samples
-        for number in range(len(means[0]) if self.wanted.steps else 0):
-            step = _predictions(shown, [mean[number] for mean in means])
+        for number in range(max(map(len, means)) if self.wanted.steps else 0):
+            step = _predictions(shown, [mean[min(number, len(mean) - 1)] for mean in means])
             yield partial(self._write, f"step_{number + 1}", step, spec)
         yield partial(self._write, "", _predictions(shown, [mean[-1] for mean in means]), spec, extras)
 

@@ -179,7 +179,7 @@ def test_prediction_runs_the_previous_stage_itself(trained: Path, phantom_raw: P
     assert files_of(out) == {"dataset.json", "predict.json", "phantom_006.nii.gz", "phantom_007.nii.gz"}
     grid = read_geometry(out / "phantom_006.nii.gz")
     assert grid == read_geometry(phantom_raw / "imagesTs" / "phantom_006_0000.nii.gz")
-    record = json.loads((out / "predict.json").read_text())
+    [record] = json.loads((out / "predict.json").read_text())["models"]
     assert record["previous_model"] == str((results(trained) / LOW).resolve())
     assert list(record["previous_checkpoints"]) == list(VALIDATED)
     assert list(record["checkpoints"]) == ["0"]

@@ -79,6 +79,9 @@ class FakeTrainer:
         self.spec = spec or self.dataset.spec
         self.asked: list[Sampling] = []
 
+    def passes(self, sampling: Sampling) -> int:
+        return 1
+
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
         self.asked.append(sampling)
         bright = (patch > 5).float()
@@ -168,8 +171,9 @@ def test_label_maps_lie_where_the_images_lie(images: Path, model: Path, tmp_path
 def test_the_folder_says_how_it_came_about(images: Path, model: Path, tmp_path: Path, capsys: Any) -> None:
     assert predict(images, tmp_path / "out", model, "--seed", "5", "--no-mirroring") == 0
     record = json.loads((tmp_path / "out" / "predict.json").read_text())
-    assert list(record["checkpoints"]) == ["0", "1"]  # fold all has not finished
-    assert record["checkpoints"]["0"] != record["checkpoints"]["1"]
+    [used] = record["models"]
+    assert list(used["checkpoints"]) == ["0", "1"]  # fold all has not finished
+    assert used["checkpoints"]["0"] != used["checkpoints"]["1"]
     assert (record["seed"], record["mirroring"], record["step_size"]) == (5, False, 0.5)
     assert json.loads((tmp_path / "out" / "dataset.json").read_text()) == DATASET
     assert "fold 0, 1 (last)" in capsys.readouterr().out

@@ -46,10 +46,10 @@ class Order:
     transpose = (0, 1, 2)
 
 
-def shown(weight: float = 1.0, predictor: Any = None) -> ShownCase:
+def shown(weight: float = 1.0, predictor: Any = None, *, draws: bool = True) -> ShownCase:
     plan: Any = Order()
     properties: Any = Properties()
-    member = Member(predictor or Known(), plan, "any", SPEC, weight=weight)
+    member = Member(predictor or Known(), plan, "any", SPEC, weight=weight, draws=draws)
     return ShownCase(member, np.zeros((1, 1, 1, 3), np.float32), properties)
 
 
@@ -101,6 +101,27 @@ def test_members_are_averaged_by_weight(tmp_path: Path) -> None:
     with np.load(tmp_path / "a.npz") as file:
         foreground = file["probabilities"][1].ravel()
     np.testing.assert_allclose(foreground, [0.75 * p + 0.25 * (1 - p) for p in FOREGROUND[0][1]], atol=1e-3)
+
+
+def test_a_member_without_noise_is_asked_once_and_counts_in_every_sample_and_step(tmp_path: Path) -> None:
+    class Sure(Known):
+        asked = 0
+
+        def predict_every_step(self, image: Any, case: str, *, sample: int = 0) -> Any:
+            self.asked += 1
+            return np.float32([0.6, 0.4]).reshape(1, 2, 1, 1, 1).repeat(3, axis=4)
+
+    sure = Sure()
+    both = [shown(0.5, sure, draws=False), shown(0.5)]
+    outputs = PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True, steps=True), samples=2)
+    for write in outputs.jobs(both, SPEC):
+        write()
+    assert sure.asked == 1
+    mean = np.mean(FOREGROUND, axis=0)
+    for folder, drawn in {"sample_1": FOREGROUND[1][1], "step_1": mean[0], "step_2": mean[1], ".": mean[1]}.items():
+        with np.load(tmp_path / folder / "a.npz") as file:
+            found = file["probabilities"][1].ravel()
+        np.testing.assert_allclose(found, (np.array(drawn) + 0.4) / 2, atol=1e-3)
 
 
 def test_writing_later_gives_the_same_files(tmp_path: Path) -> None:

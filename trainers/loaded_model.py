@@ -1,0 +1,68 @@
+"""LoadedModel: a trained model that takes part in a prediction, with what predict.json says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.sampling import Sampling
+
+from .member import Member
+from .model_folder import checkpoint_id, find_checkpoints, load_models
+from .prediction import choose_sampling
+from .prediction_folder import ModelRecord
+from .prediction_request import PredictionRequest
+from .previous_stage import load_previous_stage
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The folds of a model, ready to predict together."""
+
+    folder: Path
+    """The one that holds `fold_*`."""
+    checkpoints: Mapping[str, str]
+    """Fold -> hash of its checkpoint file."""
+    dataset: DatasetJson
+    sampling: Sampling
+    member: Member
+
+    def record(self) -> ModelRecord:
+        """What predict.json says of it."""
+        previous = self.member.previous
+        return ModelRecord(
+            model=str(self.folder.resolve()),
+            weight=self.member.weight,
+            checkpoints=dict(self.checkpoints),
+            previous_model=str(previous.model.resolve()) if previous else "",
+            previous_checkpoints=previous.checkpoints if previous else {},
+            configuration=self.member.configuration,
+            sampling=self.sampling,
+        )
+
+
+def load_model(
+    folder: Path, folds: Sequence[str], checkpoint: str, asked: PredictionRequest, *, weight: float = 1.0
+) -> LoadedModel:
+    """The folds asked for of a model, or all that have finished; with the previous stage of a cascade.
+
+    Raises:
+        UserError: when something is missing, cannot be read or cannot be averaged.
+    """
+    checkpoints = find_checkpoints(folder, folds, checkpoint)
+    trainers = load_models(checkpoints, device=asked.device, precision=asked.precision)
+    first = trainers[0]
+    sampling = choose_sampling(first.plan, *asked.sampling)
+    member = Member(
+        asked.predictor(trainers),
+        first.plan,
+        first.configuration_name,
+        first.spec,
+        previous=load_previous_stage(folder, first, asked),
+        weight=weight,
+        draws=first.passes(sampling.model_copy(update={"steps": 2})) > 1,
+    )
+    ids = {fold: checkpoint_id(path) for fold, path in checkpoints.items()}
+    return LoadedModel(folder, ids, first.dataset, sampling, member)

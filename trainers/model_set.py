@@ -1,0 +1,64 @@
+"""The models of one prediction, loaded, fit to be averaged, and in an order that does not depend on the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autodiffseg.errors import UserError
+
+from .loaded_model import LoadedModel, load_model
+from .model_choice import choose_models
+from .prediction_request import PredictionRequest
+
+
+def load_model_set(
+    models: Sequence[Path], folds: Sequence[str], checkpoint: str, asked: PredictionRequest
+) -> list[LoadedModel]:
+    """All models asked for, with their weights.
+
+    A sum of floating-point numbers depends on their order; so the models are ordered by their weights' hashes.
+
+    Args:
+        models: folders.
+        folds: of each; none means all that have finished.
+        checkpoint: "last" or "best".
+        asked: how they predict.
+
+    Raises:
+        UserError: when something is missing or cannot be read, or the models do not fit together.
+    """
+    loaded = [
+        load_model(choice.folder, choice.folds, checkpoint, asked, weight=choice.weight)
+        for choice in choose_models(models, folds)
+    ]
+    for model in loaded[1:]:
+        require_alike(loaded[0], model)
+    return sorted(loaded, key=lambda model: sorted(model.checkpoints.values()))
+
+
+def require_alike(first: LoadedModel, other: LoadedModel) -> None:
+    """Refuse to average models that do not speak of the same thing.
+
+    Raises:
+        UserError: when they were trained on different datasets, labels, channels or kinds of file.
+    """
+    ours, theirs = first.dataset, other.dataset
+    for what, mine, its in (
+        ("dataset", first.member.plan.dataset, other.member.plan.dataset),
+        ("labels", _labels(first), _labels(other)),
+        ("channels", ", ".join(ours.channels), ", ".join(theirs.channels)),
+        ("files", ours.file_ending, theirs.file_ending),
+    ):
+        if mine != its:
+            raise UserError(
+                f"{first.folder} and {other.folder} cannot be averaged: their {what} differ ({mine}; {its}). "
+                "Predict with one of them, or with models of the same dataset."
+            )
+
+
+def _labels(model: LoadedModel) -> str:
+    spec = model.dataset.spec
+    foreground = ", ".join(f"{name} {'+'.join(map(str, members))}" for name, members in spec.foreground.items())
+    order = f" painted in the order {', '.join(map(str, spec.regions_class_order))}" if spec.regions_class_order else ""
+    return foreground + order
