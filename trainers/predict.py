@@ -46,6 +46,13 @@ def command(
     checkpoint: Annotated[
         str, typer.Option(help="last, or best: chosen on the validation cases, so no fair test on them.")
     ] = "last",
+    postprocessing: Annotated[
+        Path | None,
+        typer.Option("--postprocessing", help="Rules for removing components. Default: the model's, if it has any."),
+    ] = None,
+    postprocess: Annotated[
+        bool, typer.Option(" /--no-postprocessing", help="Leave the label maps as the networks make them.")
+    ] = True,
     part: Annotated[
         str, typer.Option(metavar="I/N", help="Predict every N-th case from the I-th on, to share the work.")
     ] = "0/1",
@@ -72,6 +79,9 @@ def command(
     Each label map has the geometry of its image. Probabilities are averaged over windows, mirrored versions and folds.
     Several models, of the same labels, are averaged too: first the folds of each, then the models, which count alike
     whatever their number of folds. They may be of other trainers, plans and configurations.
+
+    A model that has a postprocessing.json (see `autodiffseg postprocess`) has its rules applied to every label map;
+    several models, if they all have the same rules. Probabilities stay as they are.
 
     OUTPUT also gets dataset.json (for `evaluate`) and predict.json (how the predictions came about); earlier
     predictions of the same cases are removed first, unless you say --continue. A case that cannot be read does not stop
@@ -108,6 +118,8 @@ def command(
             probabilities=save_probabilities,
             steps=save_steps,
         ),
+        postprocessing=postprocessing,
+        postprocess=postprocess,
         part=part,
         go_on=go_on,
         device=device,

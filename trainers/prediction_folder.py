@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autodiffseg.atomic import write_text
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
+from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.records import Record
 from autodiffseg.sampling import Sampling
 
@@ -48,6 +49,8 @@ class PredictionRecord(PredictionOptions):
     checkpoint: str
     """last or best."""
     models: tuple[ModelRecord, ...]
+    postprocessing: tuple[Rule, ...] = ()
+    """Applied to every label map, in this order."""
     device: str
     precision: str
     versions: dict[str, str]

@@ -43,6 +43,10 @@ class PredictionJob:
     """What is None is the plan's."""
     options: PredictionOptions
     wanted: WantedOutputs
+    postprocessing: Path | None
+    """Rules other than the models' own."""
+    postprocess: bool
+    """Whether components are removed at all."""
     part: str
     go_on: bool
     device: str | None
@@ -64,6 +68,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     # against: number of channels and file ending.
     from autodiffseg.prediction_inputs import check_prediction_inputs
 
+    from .chosen_postprocessing import choose_postprocessing
     from .model_set import load_model_set
     from .precision import choose_device, choose_precision
     from .prediction_cases import predict_cases
@@ -76,18 +81,23 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     _refuse_contradictions(job, models)
     bad: dict[str, str] = {}
     dataset = models[0].dataset
+    cleaning = choose_postprocessing(job.models, dataset.spec, file=job.postprocessing, wanted=job.postprocess)
     files = check_prediction_inputs(job.source, dataset.file_ending, len(dataset.channels), unreadable=bad)
     record = PredictionRecord(
         input=str(job.source.resolve()),
         checkpoint=job.checkpoint,
         models=tuple(model.record() for model in models),
+        postprocessing=cleaning.rules,
         device=str(device),
         precision=asked.precision,
         versions=_versions(),
         **job.options.model_dump(),
     )
     chosen = select_cases(sorted({*files, *bad}), chosen_part)
-    outputs = PredictionOutputs(job.out, dataset.file_ending, job.wanted, samples=job.options.samples)
+    finishing = (cleaning,) if cleaning.rules else ()
+    outputs = PredictionOutputs(
+        job.out, dataset.file_ending, job.wanted, samples=job.options.samples, finishing=finishing
+    )
     prepare_output(outputs, record, dataset, chosen, go_on=job.go_on)
 
     bad = {case: fault for case, fault in bad.items() if case in chosen}
@@ -96,6 +106,8 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
         todo = {case: paths for case, paths in todo.items() if not outputs.is_done(case)}
     for line in _headline(models, job.checkpoint, len(todo), len(chosen)):
         console.print(line, soft_wrap=True)
+    if cleaning.told:
+        console.print(cleaning.told, soft_wrap=True, markup=False)
     members = [model.member for model in models]
     outcomes = _with_progress(predict_cases(members, todo, outputs), len(todo), console)
     bad |= {case: fault for case, fault in outcomes if fault is not None}

@@ -51,7 +51,7 @@ def command(
     --find tries on cross-validation predictions what helps: to keep the largest component of the foreground, then of
     each class; to remove components below a volume, of the foreground and of each class. A rule is adopted when the
     mean Dice rises and no class falls. What was tried, with figures and a paired test, is in postprocessing.json. A
-    model's own, found when its last fold is validated or by -i MODEL --find, lies in its folder.
+    model's own, found when its last fold is validated or by -i MODEL --find, lies in its folder; `predict` applies it.
 
     Components are joined over faces, edges and corners; volumes are mm³ (2D: mm²; pixels where a format has no
     spacing). Removed voxels become background, or, of a region, what the region was painted over.
