@@ -29,8 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 
-from autodiffseg.evaluation.folder import score_label_maps
 from autodiffseg.evaluation.overlap import class_overlaps
+from autodiffseg.evaluation.scoring import score_label_maps
 from autodiffseg.labels import LabelSpec
 
 SHAPE = (128, 256, 256)

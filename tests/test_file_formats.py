@@ -93,5 +93,5 @@ def test_the_keys_of_a_summary_are_explained(trained_phantom: Path) -> None:
     summary = json.loads(path.read_text())
     assert set(summary) == table_keys("summary.json")
     case = summary["metric_per_case"][0]
-    told = set(re.findall(r"`(\w+)`", section("summary.json")))
+    told = set(re.findall(r"`([^`\n]+)`", section("summary.json")))
     assert {*case, *case["metrics"]["1"]} - told == set()

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 
 from autodiffseg.errors import UserError
-from autodiffseg.evaluation.folder import score_label_maps
-from autodiffseg.evaluation.step_scores import StepScores
+from autodiffseg.evaluation.scoring import score_label_maps
+from autodiffseg.evaluation.step_scores import METRICS, StepScores
 from autodiffseg.evaluation.summary import Scores, class_keys
 from autodiffseg.images import read_label
 from autodiffseg.inference.export import Prediction, restore_label
@@ -152,6 +152,7 @@ class AnalysisSource:
                 reference,
                 trainer.spec,
                 spacing_mm=grid.spacing,
+                metrics=METRICS,
             )
             for step in steps
         ]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autodiffseg.errors import UserError
-from autodiffseg.evaluation.overlap import LabelMap, class_overlaps
-from autodiffseg.evaluation.summary import CaseScores, Scores, Summary, class_keys
-from autodiffseg.evaluation.surface import hd95_mm
+from autodiffseg.evaluation.metrics import DEFAULT
+from autodiffseg.evaluation.scoring import score_label_maps
+from autodiffseg.evaluation.summary import CaseScores, Summary, class_keys
 from autodiffseg.geometry import SPACING_TOLERANCE
 from autodiffseg.images import read_label
 from autodiffseg.labels import LabelSpec
@@ -26,6 +26,7 @@ class ScoringTask(NamedTuple):
     prediction: Path
     reference: Path
     spec: LabelSpec
+    metrics: tuple[str, ...] = DEFAULT
 
 
 def evaluate_folder(
@@ -35,16 +36,18 @@ def evaluate_folder(
     *,
     ending: str,
     cases: Sequence[str],
+    metrics: Sequence[str] = DEFAULT,
     processes: int = 1,
     on_case: Callable[[], None] | None = None,
 ) -> Summary:
-    """Score `cases`, each a file CASE + `ending` in both folders.
+    """Score `cases`, each a file CASE + `ending` in both folders; `metrics` are names.
 
     Raises:
         UserError: names every case whose files are missing, unreadable or on different grids.
     """
     tasks = {
-        case: ScoringTask(case, predictions / f"{case}{ending}", references / f"{case}{ending}", spec) for case in cases
+        case: ScoringTask(case, predictions / f"{case}{ending}", references / f"{case}{ending}", spec, tuple(metrics))
+        for case in cases
     }
     missing = [path for task in tasks.values() for path in (task.prediction, task.reference) if not path.is_file()]
     if missing:
@@ -56,14 +59,14 @@ def evaluate_folder(
 
 
 def score_case(task: ScoringTask) -> CaseScores:
-    """All metrics of one case, on the grid of its reference.
+    """The metrics of one case, on the grid of its reference.
 
     Raises:
         UserError: when a file cannot be read or the two are on different grids.
     """
     prediction, reference, spacing_mm = read_pair(task.prediction, task.reference)
-    metrics = score_label_maps(prediction, reference, task.spec, spacing_mm=spacing_mm)
-    return CaseScores(task.case, metrics, str(task.prediction), str(task.reference))
+    scores = score_label_maps(prediction, reference, task.spec, spacing_mm=spacing_mm, metrics=task.metrics)
+    return CaseScores(task.case, scores, str(task.prediction), str(task.reference))
 
 
 def read_pair(
@@ -83,34 +86,3 @@ def read_pair(
             f"{prediction} has spacing {grid.spacing} mm, {reference} has {reference_grid.spacing} (z, y, x)."
         )
     return found, wanted, reference_grid.spacing
-
-
-def score_label_maps(
-    prediction: LabelMap, reference: LabelMap, spec: LabelSpec, *, spacing_mm: Sequence[float]
-) -> dict[str, Scores]:
-    """All metrics of every foreground class or region, by its key.
-
-    Args:
-        prediction: `(Z, Y, X)` integers.
-        reference: `(Z, Y, X)` integers; where it is `spec.ignore` the masks are taken as empty.
-        spec: what the integers mean.
-        spacing_mm: mm along (z, y, x).
-    """
-    seen = reference != spec.ignore if spec.ignore is not None else np.ones(reference.shape, dtype=bool)
-    metrics: dict[str, Scores] = {}
-    overlaps = class_overlaps(prediction, reference, spec)
-    for key, name in class_keys(spec).items():
-        overlap, members = overlaps[name], spec.foreground[name]
-        masks = [np.isin(label, members) & seen for label in (prediction, reference)]
-        metrics[key] = {
-            "Dice": overlap.dice,
-            "IoU": overlap.iou,
-            "TP": overlap.tp,
-            "FP": overlap.fp,
-            "FN": overlap.fn,
-            "TN": overlap.tn,
-            "n_pred": overlap.n_pred,
-            "n_ref": overlap.n_ref,
-            "HD95": hd95_mm(masks[0], masks[1], spacing_mm=spacing_mm),
-        }
-    return metrics

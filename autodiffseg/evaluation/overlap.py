@@ -43,6 +43,17 @@ class Overlap(NamedTuple):
         union = self.tp + self.fp + self.fn
         return self.tp / union if union else math.nan
 
+    @property
+    def sensitivity(self) -> float:
+        """TP / (TP + FN), also called recall; NaN where the reference is empty."""
+        return self.tp / self.n_ref if self.n_ref else math.nan
+
+    @property
+    def specificity(self) -> float:
+        """TN / (TN + FP); NaN where the reference fills the image."""
+        negatives = self.tn + self.fp
+        return self.tn / negatives if negatives else math.nan
+
 
 def class_overlaps(prediction: LabelMap, reference: LabelMap, spec: LabelSpec) -> dict[str, Overlap]:
     """Overlap of every foreground class or region, by its name, in the order of `spec.foreground`.

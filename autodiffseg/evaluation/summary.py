@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,24 @@ from autodiffseg import __version__
 from autodiffseg.atomic import write_json
 from autodiffseg.dataset import IMAGE_ENDINGS
 from autodiffseg.errors import UserError
+from autodiffseg.evaluation.lesions import LEAST_IOU
 from autodiffseg.labels import LabelSpec
 
 SUMMARY = "summary.json"
 CONVENTIONS = {
-    "Dice, IoU": "NaN (null) where prediction and reference are both empty, left out of means and counted in n_empty; "
-    "0 where one of them is empty",
-    "HD95": "mm; the larger of the two directed 95th percentiles over border voxels; null where both are empty; the "
-    "image diagonal where one of them is empty",
+    "Dice, IoU, NSD, LesionF1": "null where prediction and reference are both empty, left out of means and counted in "
+    "n_empty; 0 where one of them is empty",
+    "HD95, HD, ASSD": "mm between border voxels; HD95 and HD: the larger of the two directed values; ASSD: mean over "
+    "both surfaces; null where both are empty; the image diagonal where one of them is empty",
+    "NSD@Tmm": "share of the area of both surfaces that lies within T mm of the other",
+    "VolumeDifference, RelativeVolumeDifference": "prediction minus reference, in ml and as a share of the reference; "
+    "the second is null where the reference is empty",
+    "Sensitivity, LesionRecall": "null where the reference is empty",
+    "LesionPrecision": "null where the prediction is empty",
+    "Specificity": "null where the reference fills the image",
+    "lesions": "connected over faces, edges and corners; a predicted and a reference lesion match when their IoU is at "
+    f"least {LEAST_IOU}, each once",
+    "ignored voxels": "counted nowhere, and outside of every mask",
     "foreground_mean": "mean of the means of the foreground classes or regions",
 }
 
@@ -71,10 +81,20 @@ class Summary:
     @property
     def n_empty(self) -> dict[str, int]:
         """By class key, the cases in which prediction and reference are both empty."""
-        return {
-            key: sum(case.metrics[key]["n_pred"] + case.metrics[key]["n_ref"] == 0 for case in self.cases)
-            for key in self.classes
-        }
+        return self._count(lambda scores: scores["n_pred"] + scores["n_ref"] == 0)
+
+    @property
+    def n_empty_prediction(self) -> dict[str, int]:
+        """By class key, the cases in which the prediction alone is empty."""
+        return self._count(lambda scores: scores["n_pred"] == 0 < scores["n_ref"])
+
+    @property
+    def n_empty_reference(self) -> dict[str, int]:
+        """By class key, the cases in which the reference alone is empty."""
+        return self._count(lambda scores: scores["n_ref"] == 0 < scores["n_pred"])
+
+    def _count(self, applies: Callable[[Scores], bool]) -> dict[str, int]:
+        return {key: sum(applies(case.metrics[key]) for case in self.cases) for key in self.classes}
 
     @property
     def _metrics(self) -> list[str]:
@@ -108,6 +128,8 @@ def write_summary(summary: Summary, folder: Path, **notes: Any) -> Path:
         ],
         "classes": summary.classes,
         "n_empty": summary.n_empty,
+        "n_empty_prediction": summary.n_empty_prediction,
+        "n_empty_reference": summary.n_empty_reference,
         "conventions": CONVENTIONS,
         "autodiffseg": __version__,
         **summary.notes,

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-Mask = npt.NDArray[np.bool_]
+from autodiffseg.evaluation.mask_pair import Mask, MaskPair
+from autodiffseg.evaluation.nearest import nearest_mm
 
 
 class SurfaceDistances(NamedTuple):
@@ -57,57 +57,44 @@ class SurfaceDistances(NamedTuple):
         return float(max(np.percentile(side, percent) for side in (self.to_reference, self.to_prediction)))
 
 
-def surface_distances(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float]) -> SurfaceDistances:
-    """Distances between the surfaces of two masks on one grid.
-
-    Args:
-        prediction: `(Z, Y, X)` bool.
-        reference: `(Z, Y, X)` bool.
-        spacing_mm: mm along (z, y, x).
-    """
-    if prediction.shape != reference.shape:
-        raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
-    diagonal_mm = image_diagonal_mm(prediction.shape, spacing_mm)
-    axes = _long_axes(prediction.shape)
-    spacing = [spacing_mm[axis] for axis in axes]
-    shape = [prediction.shape[axis] for axis in axes]
-    # Beyond the box around both masks there is only outside: the cropped transforms give the same distances.
-    box = ndimage.find_objects((prediction | reference).reshape(shape).astype(np.uint8))
-    if not box:
-        nothing = np.zeros(0)
+def surface_distances(pair: MaskPair) -> SurfaceDistances:
+    """Distances between the surfaces of two masks on one grid."""
+    nothing = np.zeros(0)
+    if pair.both_empty:
         return SurfaceDistances(nothing, nothing, undefined=math.nan)
-    borders = [_border(mask.reshape(shape)[box[0]]) for mask in (prediction, reference)]
-    if not all(border.any() for border in borders):
-        nothing = np.zeros(0)
-        return SurfaceDistances(nothing, nothing, undefined=diagonal_mm)
-    to_prediction, to_reference = (ndimage.distance_transform_edt(~border, sampling=spacing) for border in borders)
-    return SurfaceDistances(to_reference[borders[0]], to_prediction[borders[1]], undefined=math.nan)
+    surfaces = [pair.coordinates(_border(mask)) for mask in (pair.prediction, pair.reference)]
+    if not all(map(len, surfaces)):
+        return SurfaceDistances(nothing, nothing, undefined=pair.diagonal_mm)
+    prediction, reference = surfaces
+    return SurfaceDistances(
+        nearest_mm(prediction, reference, spacing_mm=pair.spacing_mm),
+        nearest_mm(reference, prediction, spacing_mm=pair.spacing_mm),
+        undefined=math.nan,
+    )
 
 
 def hd95_mm(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float]) -> float:
     """95 % Hausdorff distance of two `(Z, Y, X)` masks in mm."""
-    return surface_distances(prediction, reference, spacing_mm=spacing_mm).hd95_mm
+    return surface_distances(MaskPair.of(prediction, reference, spacing_mm=spacing_mm)).hd95_mm
 
 
 def hausdorff_mm(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float]) -> float:
     """Hausdorff distance of two `(Z, Y, X)` masks in mm."""
-    return surface_distances(prediction, reference, spacing_mm=spacing_mm).hausdorff_mm
+    return surface_distances(MaskPair.of(prediction, reference, spacing_mm=spacing_mm)).hausdorff_mm
 
 
 def mean_surface_distance_mm(prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float]) -> float:
     """Average symmetric surface distance of two `(Z, Y, X)` masks in mm."""
-    return surface_distances(prediction, reference, spacing_mm=spacing_mm).mean_surface_distance_mm
-
-
-def image_diagonal_mm(shape: Sequence[int], spacing_mm: Sequence[float]) -> float:
-    """Length of the image's diagonal in mm: no distance inside it is longer. A 2D image has no extent along z."""
-    return math.hypot(*(shape[axis] * spacing_mm[axis] for axis in _long_axes(shape)))
-
-
-def _long_axes(shape: Sequence[int]) -> list[int]:
-    return [axis for axis, size in enumerate(shape) if size > 1] or [len(shape) - 1]
+    return surface_distances(MaskPair.of(prediction, reference, spacing_mm=spacing_mm)).mean_surface_distance_mm
 
 
 def _border(mask: Mask) -> Mask:
-    border: Mask = mask & ~ndimage.binary_erosion(mask)
+    """Voxels with a face neighbour outside; the outermost planes are empty."""
+    core = (slice(1, -1),) * mask.ndim
+    inner = mask[core].copy()
+    for axis in range(mask.ndim):
+        for side in (slice(None, -2), slice(2, None)):
+            inner &= mask[(*core[:axis], side, *core[axis + 1 :])]
+    border = mask.copy()
+    border[core] &= ~inner
     return border

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from autodiffseg.evaluation.surface import hausdorff_mm, hd95_mm, image_diagonal_mm, mean_surface_distance_mm
+from autodiffseg.evaluation.mask_pair import image_diagonal_mm
+from autodiffseg.evaluation.surface import hausdorff_mm, hd95_mm, mean_surface_distance_mm
 
 SPACING = (3.0, 1.0, 0.5)
 
