@@ -27,6 +27,7 @@ from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
 from autodiffseg.trainers.logbook import COLUMNS
 from autodiffseg.trainers.prediction_folder import ModelRecord, PredictionRecord
+from autodiffseg.uncertainty.case_uncertainty import CaseUncertainty, ClassUncertainty, table_text
 
 TEXT = (Path(__file__).parents[1] / "docs" / "file_formats.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -42,6 +43,7 @@ SECTIONS = {
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),
+    "uncertainty/, uncertainty.csv": (CaseUncertainty, ClassUncertainty),
     "postprocessing.json": (Postprocessing, Rule, Trial, DiceFigures),
     "predict.json": (PredictionRecord, ModelRecord, Sampling),
 }
@@ -95,3 +97,14 @@ def test_the_keys_of_a_summary_are_explained(trained_phantom: Path) -> None:
     case = summary["metric_per_case"][0]
     told = set(re.findall(r"`([^`\n]+)`", section("summary.json")))
     assert {*case, *case["metrics"]["1"]} - told == set()
+
+
+def test_the_columns_of_the_uncertainty_table_are_explained() -> None:
+    one = ClassUncertainty(volume=1.0)
+    record = CaseUncertainty(
+        case="a", models=1, samples=1, band_voxels=0, entropy_band=None, entropy_image={}, unit="ml",
+        classes={"CLASS": one}, interval="",
+    )  # fmt: skip
+    header = table_text([record]).splitlines()[0].split(",")
+    told = set(re.findall(r"`(\w+)`", section("uncertainty/, uncertainty.csv")))
+    assert {column for column in header if not column.startswith("entropy_")} - told == set()

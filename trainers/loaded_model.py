@@ -19,7 +19,7 @@ from .previous_stage import load_previous_stage
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """The folds of a model, ready to predict together."""
+    """The folds of a model, ready to predict."""
 
     folder: Path
     """The one that holds `fold_*`."""
@@ -27,14 +27,22 @@ class LoadedModel:
     """Fold -> hash of its checkpoint file."""
     dataset: DatasetJson
     sampling: Sampling
-    member: Member
+    members: tuple[Member, ...]
+    """All folds together, or each by itself; their weights add up to the model's."""
+    weight: float
+    """Beside other models."""
+
+    @property
+    def member(self) -> Member:
+        """The first: what folds do not differ in is its."""
+        return self.members[0]
 
     def record(self) -> ModelRecord:
         """What predict.json says of it."""
         previous = self.member.previous
         return ModelRecord(
             model=str(self.folder.resolve()),
-            weight=self.member.weight,
+            weight=self.weight,
             checkpoints=dict(self.checkpoints),
             previous_model=str(previous.model.resolve()) if previous else "",
             previous_checkpoints=previous.checkpoints if previous else {},
@@ -44,9 +52,24 @@ class LoadedModel:
 
 
 def load_model(
-    folder: Path, folds: Sequence[str], checkpoint: str, asked: PredictionRequest, *, weight: float = 1.0
+    folder: Path,
+    folds: Sequence[str],
+    checkpoint: str,
+    asked: PredictionRequest,
+    *,
+    weight: float = 1.0,
+    folds_apart: bool = False,
 ) -> LoadedModel:
     """The folds asked for of a model, or all that have finished; with the previous stage of a cascade.
+
+    Args:
+        folder: the one that holds `fold_*`.
+        folds: none means all that have finished.
+        checkpoint: "last" or "best".
+        asked: how they predict.
+        weight: beside other models.
+        folds_apart: make each fold a member of its own, so that it can be seen what they disagree about. The mean is
+            the same; it takes as many volumes of probabilities as there are folds.
 
     Raises:
         UserError: when something is missing, cannot be read or cannot be averaged.
@@ -55,14 +78,19 @@ def load_model(
     trainers = load_models(checkpoints, device=asked.device, precision=asked.precision)
     first = trainers[0]
     sampling = choose_sampling(first.plan, *asked.sampling)
-    member = Member(
-        asked.predictor(trainers),
-        first.plan,
-        first.configuration_name,
-        first.spec,
-        previous=load_previous_stage(folder, first, asked),
-        weight=weight,
-        draws=first.passes(sampling.model_copy(update={"steps": 2})) > 1,
-    )
+    previous = load_previous_stage(folder, first, asked)
+    groups = [[trainer] for trainer in trainers] if folds_apart else [trainers]
+    members = [
+        Member(
+            asked.predictor(group),
+            first.plan,
+            first.configuration_name,
+            first.spec,
+            previous=previous,
+            weight=weight / len(groups),
+            draws=first.passes(sampling.model_copy(update={"steps": 2})) > 1,
+        )
+        for group in groups
+    ]
     ids = {fold: checkpoint_id(path) for fold, path in checkpoints.items()}
-    return LoadedModel(folder, ids, first.dataset, sampling, member)
+    return LoadedModel(folder, ids, first.dataset, sampling, tuple(members), weight)

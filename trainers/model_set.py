@@ -13,7 +13,12 @@ from .prediction_request import PredictionRequest
 
 
 def load_model_set(
-    models: Sequence[Path], folds: Sequence[str], checkpoint: str, asked: PredictionRequest
+    models: Sequence[Path],
+    folds: Sequence[str],
+    checkpoint: str,
+    asked: PredictionRequest,
+    *,
+    folds_apart: bool = False,
 ) -> list[LoadedModel]:
     """All models asked for, with their weights.
 
@@ -24,12 +29,13 @@ def load_model_set(
         folds: of each; none means all that have finished.
         checkpoint: "last" or "best".
         asked: how they predict.
+        folds_apart: make each fold a member of its own.
 
     Raises:
         UserError: when something is missing or cannot be read, or the models do not fit together.
     """
     loaded = [
-        load_model(choice.folder, choice.folds, checkpoint, asked, weight=choice.weight)
+        load_model(choice.folder, choice.folds, checkpoint, asked, weight=choice.weight, folds_apart=folds_apart)
         for choice in choose_models(models, folds)
     ]
     for model in loaded[1:]:

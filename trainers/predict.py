@@ -73,6 +73,14 @@ def command(
             "--num-samples", min=1, help="Draw each case so often and average; each draw is in sample_0/CASE.ext, …"
         ),
     ] = 1,
+    uncertainty: Annotated[
+        bool | None,
+        typer.Option(
+            "--uncertainty/--no-uncertainty",
+            help="Write uncertainty.csv and entropy maps: what folds, models and samples disagree about. "
+            "Default: with several samples.",
+        ),
+    ] = None,
 ) -> None:
     """Segment new images with a trained model, or with several.
 
@@ -117,6 +125,7 @@ def command(
         wanted=WantedOutputs(
             probabilities=save_probabilities,
             steps=save_steps,
+            uncertainty=samples > 1 if uncertainty is None else uncertainty,
         ),
         postprocessing=postprocessing,
         postprocess=postprocess,

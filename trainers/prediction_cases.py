@@ -21,8 +21,8 @@ from .member import Member, ShownCase
 from .prediction_outputs import PredictionOutputs
 
 OUT_OF_MEMORY = (
-    "there is not enough memory for it; end other programs, leave out --save-probabilities and --save-steps, "
-    "or use --device cpu or a machine with more memory"
+    "there is not enough memory for it; end other programs, leave out --save-probabilities, --save-steps and "
+    "--uncertainty, or use --device cpu or a machine with more memory"
 )
 
 
@@ -59,14 +59,18 @@ def predict_cases(
 def _show(members: Sequence[Member], case: str, files: Sequence[Path]) -> list[ShownCase]:
     image, geometry = read_case(files)
     _require_sound(files, image)
-    prepared: dict[str, PreprocessedCase] = {}  # what several members want alike is made once
+    # What several members want alike is made once.
+    prepared: dict[str, PreprocessedCase] = {}
+    seen: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
+    shown = []
     for member in members:
         if member.grid not in prepared:
             prepared[member.grid] = member.prepare(image, geometry, case)
-    return [
-        ShownCase(member, member.show(prepared[member.grid], image, geometry), prepared[member.grid].properties)
-        for member in members
-    ]
+        key = member.grid, id(member.previous)  # folds of one model share their previous stage
+        if key not in seen:
+            seen[key] = member.show(prepared[member.grid], image, geometry)
+        shown.append(ShownCase(member, seen[key], prepared[member.grid].properties))
+    return shown
 
 
 def _require_sound(files: Sequence[Path], image: npt.NDArray[np.float32]) -> None:

@@ -28,6 +28,7 @@ from .prediction_options import PredictionOptions, WantedOutputs
 
 if TYPE_CHECKING:
     from .loaded_model import LoadedModel
+    from .uncertainty_output import UncertaintyOutput
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     # Imported once the call is known to be sound: torch takes seconds. The weights hold what the images are checked
     # against: number of channels and file ending.
     from autodiffseg.prediction_inputs import check_prediction_inputs
+    from autodiffseg.uncertainty.case_uncertainty import write_table
 
     from .chosen_postprocessing import choose_postprocessing
     from .model_set import load_model_set
@@ -77,7 +79,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
 
     device = choose_device(job.device)
     asked = PredictionRequest(device, choose_precision(job.precision, device), job.sampling, job.options)
-    models = load_model_set(job.models, job.folds, job.checkpoint, asked)
+    models = load_model_set(job.models, job.folds, job.checkpoint, asked, folds_apart=job.wanted.uncertainty)
     _refuse_contradictions(job, models)
     bad: dict[str, str] = {}
     dataset = models[0].dataset
@@ -94,9 +96,14 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
         **job.options.model_dump(),
     )
     chosen = select_cases(sorted({*files, *bad}), chosen_part)
-    finishing = (cleaning,) if cleaning.rules else ()
+    extras = (_uncertainty(job, models),) if job.wanted.uncertainty else ()
     outputs = PredictionOutputs(
-        job.out, dataset.file_ending, job.wanted, samples=job.options.samples, finishing=finishing
+        job.out,
+        dataset.file_ending,
+        job.wanted,
+        samples=job.options.samples,
+        finishing=(cleaning,) if cleaning.rules else (),
+        extras=extras,
     )
     prepare_output(outputs, record, dataset, chosen, go_on=job.go_on)
 
@@ -108,12 +115,16 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
         console.print(line, soft_wrap=True)
     if cleaning.told:
         console.print(cleaning.told, soft_wrap=True, markup=False)
-    members = [model.member for model in models]
+    members = [member for model in models for member in model.members]
     outcomes = _with_progress(predict_cases(members, todo, outputs), len(todo), console)
     bad |= {case: fault for case, fault in outcomes if fault is not None}
     for folder in outputs.subfolders():
         write_dataset_json(folder, dataset)
     console.print(f"Label maps are in {job.out}.", soft_wrap=True)
+    table = write_table(job.out)
+    for extra in extras:
+        told = extra.errors.told
+        console.print(f"Uncertainties are in {table}; 90 % intervals of volumes: {told}.", soft_wrap=True)
     if bad:
         typer.echo(f"{len(bad)} of {len(chosen)} cases could not be predicted:", err=True)
         for case, fault in sorted(bad.items()):
@@ -133,6 +144,22 @@ def _refuse_contradictions(job: PredictionJob, models: Sequence[LoadedModel]) ->
         raise UserError(f"--save-steps: {names} are planned with different numbers of steps; give one with --steps.")
 
 
+def _uncertainty(job: PredictionJob, models: Sequence[LoadedModel]) -> UncertaintyOutput:
+    """What is written of uncertainties; the intervals rest on the cross-validation of the folds that predict."""
+    from autodiffseg.uncertainty.volume_errors import VolumeErrors, volume_errors
+
+    from .uncertainty_output import UncertaintyOutput
+
+    first = models[0]
+    spec = first.dataset.spec
+    if len(job.models) == 1:
+        errors = volume_errors(job.models[0], first.checkpoints, spec, checkpoint=job.checkpoint)
+    else:
+        errors = VolumeErrors({}, "none: models that are put together here have no cross-validation in common")
+    members = sum(len(model.members) for model in models)
+    return UncertaintyOutput(job.out, first.dataset.file_ending, spec, members, job.options.samples, errors)
+
+
 def _headline(models: Sequence[LoadedModel], checkpoint: str, todo: int, cases: int) -> Iterator[str]:
     """What is about to happen, in sentences."""
     used = [f"{model.folder.name}, fold {', '.join(model.checkpoints)} ({checkpoint})" for model in models]
@@ -140,7 +167,7 @@ def _headline(models: Sequence[LoadedModel], checkpoint: str, todo: int, cases: 
         yield f"Predicting {todo} of {cases} cases: {used[0]}."
     else:
         yield f"Predicting {todo} of {cases} cases: the mean of the probabilities of {len(models)} models."
-        yield from (f"- {name}, weight {model.member.weight:.3g}" for name, model in zip(used, models, strict=True))
+        yield from (f"- {name}, weight {model.weight:.3g}" for name, model in zip(used, models, strict=True))
     for model in models:
         previous = model.member.previous
         if previous is not None:

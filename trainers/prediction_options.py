@@ -35,3 +35,5 @@ class WantedOutputs:
     """Write CASE.npz too, `probabilities` `(K, Z, Y, X)` float16 on the raw grid, wherever there is a label map."""
     steps: bool = False
     """Write every sampling step into a folder of its own."""
+    uncertainty: bool = False
+    """Write entropy maps and figures into `uncertainty/`, and uncertainty.csv."""

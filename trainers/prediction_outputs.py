@@ -14,6 +14,7 @@ from autodiffseg.images import write_image
 from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.inference.probability_file import probability_file
 from autodiffseg.labels import LabelSpec
+from autodiffseg.uncertainty.map_files import existing_maps, record_file
 
 from .extra_output import CaseExtra, Draw, ExtraOutput, FinishLabel
 from .member import ShownCase
@@ -40,11 +41,12 @@ class PredictionOutputs:
     """What else is written of a case."""
 
     def existing(self, case: str) -> tuple[Path, ...]:
-        """All files of a case that are there, those of steps and samples too, asked for now or not."""
+        """All files of a case that are there, those of steps, samples and uncertainty too, asked for now or not."""
         names = (f"{case}{self.ending}", f"{case}.npz")
         folders = (self.folder, *self.subfolders())
         paths = [folder / name for folder in folders for name in names]
         paths += [self.folder / name for extra in self.extras for name in extra.names(case)]
+        paths += [*existing_maps(self.folder, case).values(), record_file(self.folder, case)]
         return tuple(path for path in paths if path.is_file())
 
     def subfolders(self) -> tuple[Path, ...]:

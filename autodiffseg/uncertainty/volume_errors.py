@@ -23,7 +23,7 @@ class VolumeErrors:
     """Where they come from, or why there are none: for the user."""
 
 
-def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec) -> VolumeErrors:
+def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec, *, checkpoint: str = "last") -> VolumeErrors:
     """Read the validation summaries of a model's folds.
 
     A summary's `n_pred` and `n_ref` are voxels of one grid, so their ratio is that of the volumes. Cases count once,
@@ -33,6 +33,7 @@ def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec) -> VolumeE
         model: the folder that holds `fold_*`.
         folds: those to look at; one without a readable summary is left out.
         spec: the classes.
+        checkpoint: "last" or "best", which predicts; validations of the other tell nothing of it.
     """
     scores: dict[str, dict[str, float]] = {name: {} for name in spec.foreground}
     for fold in folds:
@@ -41,6 +42,8 @@ def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec) -> VolumeE
         try:
             summary = load_summary(fold_folder(model, fold) / VALIDATION / SUMMARY)
         except UserError:
+            continue
+        if summary.notes.get("checkpoint", checkpoint) != checkpoint:
             continue
         names = summary.classes
         for case in summary.cases:

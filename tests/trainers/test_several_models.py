@@ -174,7 +174,7 @@ def test_two_trained_models_agree_with_the_mean_of_each_alone(
     np.testing.assert_allclose(made["recycling-supervised"], mean, atol=2e-3)  # float16
     assert np.abs(made["recycling-supervised"] - made["recycling"]).max() > 0.01
     folders = {path.name for path in (tmp_path / "recycling-supervised").iterdir() if path.is_dir()}
-    assert folders == {"step_1", "step_2", "sample_0", "sample_1"}
+    assert folders == {"step_1", "step_2", "sample_0", "sample_1", "uncertainty"}
 
 
 def test_several_models_of_different_steps_are_not_averaged_step_by_step(

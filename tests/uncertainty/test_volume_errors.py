@@ -13,7 +13,7 @@ from autodiffseg.uncertainty.volume_errors import volume_errors
 SPEC = LabelSpec(labels={"background": 0, "a": 1, "b": 2})
 
 
-def validated(model: Path, fold: str, cases: dict[str, tuple[int, int]]) -> None:
+def validated(model: Path, fold: str, cases: dict[str, tuple[int, int]], checkpoint: str = "last") -> None:
     """A summary whose class a has these predicted and reference voxels, and class b none wrong."""
     scores = tuple(
         CaseScores(
@@ -24,7 +24,7 @@ def validated(model: Path, fold: str, cases: dict[str, tuple[int, int]]) -> None
         )
         for case, (pred, ref) in cases.items()
     )
-    write_summary(Summary({"1": "a", "2": "b"}, scores), model / f"fold_{fold}" / "validation")
+    write_summary(Summary({"1": "a", "2": "b"}, scores), model / f"fold_{fold}" / "validation", checkpoint=checkpoint)
 
 
 def test_the_quantile_is_that_of_all_folds(tmp_path: Path) -> None:
@@ -45,3 +45,9 @@ def test_too_few_cases_give_none_and_say_so(tmp_path: Path) -> None:
 def test_what_was_trained_on_is_no_calibration(tmp_path: Path) -> None:
     validated(tmp_path, "all", {f"c{n}": (100, 100) for n in range(30)})
     assert volume_errors(tmp_path, ["all"], SPEC).quantiles == {}
+
+
+def test_the_errors_of_another_checkpoint_are_none_of_this(tmp_path: Path) -> None:
+    validated(tmp_path, "0", {f"c{n}": (100, 100) for n in range(30)}, checkpoint="best")
+    assert volume_errors(tmp_path, ["0"], SPEC).quantiles == {}
+    assert volume_errors(tmp_path, ["0"], SPEC, checkpoint="best").quantiles == {"a": 0, "b": 0}
