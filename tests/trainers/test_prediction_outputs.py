@@ -206,7 +206,7 @@ def test_steps_and_samples_of_a_trained_model(
     more = ["--steps", "3", "--save-steps", "--num-samples", "2"]
     assert run(["predict", *places, *model, *more]) == 0
     folders = {path.name for path in out.iterdir() if path.is_dir()}
-    assert folders == {"step_1", "step_2", "step_3", "sample_0", "sample_1"}
+    assert folders == {"step_1", "step_2", "step_3", "sample_0", "sample_1", "uncertainty"}
     case = next(path.name for path in out.glob("*.nii.gz"))
     answer = read_label(out / case)[0]
     np.testing.assert_array_equal(read_label(out / "step_3" / case)[0], answer)
