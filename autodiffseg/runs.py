@@ -38,6 +38,9 @@ class RunRecord(Record):
     """Fold of `previous_run` -> hash of the checkpoint that its segmentations came from."""
     previous_segmentations: str = ""
     """Hash of all segmentations that were shown."""
+    members: dict[str, str] = {}
+    """Of an ensemble, which has no weights of its own: folder name of each member's run, beside this one -> hash of the
+    checkpoint of its fold. Numbers of updates, seconds and parameters are then sums over the members."""
     iterations: int
     """Network updates asked for."""
     iterations_done: int = 0

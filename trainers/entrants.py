@@ -12,6 +12,8 @@ from autodiffseg.evaluation.summary import SUMMARY, Summary, load_summary
 from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records
 from autodiffseg.workspace import Workspace
 
+from .model_folder import checkpoint_id
+
 Scored = dict[str, tuple[RunRecord, Summary]]
 """Fold -> its record and its scores."""
 
@@ -54,7 +56,7 @@ def find_entrants(
         for fold, record in found[run].items():
             path = fold_folder(run, fold) / VALIDATION / SUMMARY
             summary = load_summary(path) if path.is_file() else None
-            reason = _why_not(fold, record, summary, classes)
+            reason = _why_not(fold, record, summary, classes) or _why_stale(run, fold, record)
             if summary is None or reason:
                 left_out.append(f"fold {fold} of {run.name}: {reason}")
             else:
@@ -110,6 +112,15 @@ def _why_not(fold: str, record: RunRecord, summary: Summary | None, classes: Map
     updates = summary.notes.get("updates", record.iterations_done)
     if summary.notes.get("checkpoint") != "best" and updates != record.iterations_done:
         return f"validated after {updates} of its {record.iterations_done} updates (`autodiffseg validate`)."
+    return ""
+
+
+def _why_stale(run: Path, fold: str, record: RunRecord) -> str:
+    """Why an ensemble's scores no longer speak of its members; "" when they do, or for any other run."""
+    for name, weights in record.members.items():
+        checkpoint = fold_folder(run.parent / name, fold) / "checkpoint_last.pt"
+        if checkpoint.is_file() and checkpoint_id(checkpoint) != weights:
+            return f"its member {name} was trained on since it was validated (`autodiffseg validate`)."
     return ""
 
 

@@ -39,6 +39,11 @@ def find_checkpoints(model: Path, folds: Sequence[str], checkpoint: str) -> dict
     for fold, path in found.items():
         if fold not in trained:
             raise UserError(f"{model} has no fold {fold}; it has: {', '.join(trained)}.")
+        if trained[fold].members:
+            raise UserError(
+                f"{model} is an ensemble and has no weights; name one of its members, which lie beside it: "
+                f"{', '.join(trained[fold].members)}."
+            )
         if not path.is_file():
             there = sorted(file.name for file in path.parent.glob("checkpoint_*.pt"))
             raise UserError(f"{path} does not exist; the fold has: {', '.join(there) or 'no checkpoint yet'}.")

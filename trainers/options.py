@@ -11,7 +11,7 @@ from autodiffseg import registry
 from autodiffseg.errors import UserError
 from autodiffseg.records import Record
 
-Options = TypeVar("Options", bound="TrainerOptions")
+Options = TypeVar("Options", bound=Record)
 
 
 class TrainerOptions(Record):

@@ -85,7 +85,9 @@ def find_previous_run(
     folds = []
     for fold in map(str, range(len(load_folds(workspace.splits_path(dataset))))):
         # Before its first checkpoint a training may be repeated at will: it is as if it had not begun.
-        record = records.get(fold) if (fold_folder(folder, fold) / LAST).is_file() else None
+        record = records.get(fold)
+        if record is not None and not record.members and not (fold_folder(folder, fold) / LAST).is_file():
+            record = None
         lacks = "not trained" if record is None else _lacks(fold_folder(folder, fold), record, spec, ending)
         folds.append(PreviousFold(fold, record, lacks))
     return PreviousRun(folder, previous_stage, tuple(folds))

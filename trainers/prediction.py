@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -12,13 +11,9 @@ import torch
 
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.errors import UserError
-from autodiffseg.images import write_image
-from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.inference.predictor import CasePredictor, PatchModel
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
-from autodiffseg.preprocessing.case_store import CaseStore
-from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 from autodiffseg.sampling import Sampling, Variance
 
 from .prediction_options import PredictionOptions
@@ -80,28 +75,6 @@ def make_predictor(
         step_size=options.step_size,
         mirroring=options.mirroring,
     )
-
-
-def predict_preprocessed(
-    predictor: CasePredictor,
-    store: CaseStore,
-    case: str,
-    plan: Plan,
-    spec: LabelSpec,
-    out_file: Path,
-    previous: PreviousStageStore | None = None,
-) -> None:
-    """Predict a stored case and write its label map on the raw grid; a cascade is shown its segmentation in `previous`.
-
-    Raises:
-        UserError: when the case is not there, the output is not finite or the file cannot be written.
-    """
-    image = np.asarray(store.image(case)[:])
-    if previous is not None:
-        image = with_segmentation(image, previous.segmentation(case)[0], spec)
-    properties = store.properties(case)
-    prediction = Prediction(predictor.predict(image, case), properties, plan)
-    write_image(out_file, restore_label([prediction], spec), properties.geometry)
 
 
 def with_segmentation(

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
-
-if TYPE_CHECKING:
-    from autodiffseg.preprocessing.previous_stage import Watch
-    from autodiffseg.workspace import Workspace
-
-    from .loop import Loop
-    from .missing_folds import Job
 
 console = Console(highlight=False)
 
@@ -28,7 +18,7 @@ def command(
     configuration: Annotated[str, typer.Argument(help="2d, 3d_fullres, … as planned.")],
     fold: Annotated[str, typer.Argument(help="0 to 4, or 'all' to train on every case.")],
     trainer: Annotated[
-        str, typer.Option(help="supervised, diffusion, recycling, or package.module:Class of your own.")
+        str, typer.Option(help="supervised, diffusion, recycling, ensemble, … or package.module:Class of your own.")
     ] = "recycling",
     plan: PlanOption = None,
     tag: Annotated[str, typer.Option(help="Tells runs apart that are otherwise alike.")] = "",
@@ -65,9 +55,15 @@ def command(
     listed, or trained first with --train-missing: a new one with the options given here (but --init-from), one that was
     begun to its end as it was begun.
 
+    An ensemble trains what lacks of its members, each as a run of its own with these options, and validates the
+    mean of their probabilities. Its own run has no weights; it names its members. By default they are supervised and
+    recycling; --set members=… names others.
+
     Examples:
 
       autodiffseg train Hippocampus 3d_fullres 0
+
+      autodiffseg train Hippocampus 3d_fullres 0 --trainer ensemble --continue
 
       autodiffseg train 4 3d_fullres 0 --trainer supervised --plan cpu
 
@@ -78,10 +74,9 @@ def command(
     from autodiffseg.dataloading.batches import default_workers
     from autodiffseg.workspace import Workspace
 
-    from .missing_folds import MissingFoldsError
     from .precision import choose_device
     from .run_request import RunRequest
-    from .run_setup import prepare
+    from .training_session import TrainingSession
 
     request = RunRequest(
         dataset=dataset,
@@ -96,85 +91,13 @@ def command(
         precision=precision,
         settings=settings or (),
     )
-    place = Workspace(workspace)
-    if workers is None:
-        workers = default_workers(choose_device(device).type)
-    jobs: Sequence[Job] = ()
-    with _previous_stage_bar() as watch:
-        try:
-            prepared = prepare(request, place, go_on=go_on, init_from=init_from, watch=watch)
-        except MissingFoldsError as error:
-            if not train_missing:
-                raise
-            jobs = error.jobs
-    if jobs:
-        for job in jobs:
-            _make_missing(job, place, workers)
-        with _previous_stage_bar() as watch:
-            prepared = prepare(request, place, go_on=go_on, init_from=init_from, watch=watch)
-    folder = _train(*prepared, place, workers)
+    session = TrainingSession(
+        Workspace(workspace),
+        default_workers(choose_device(device).type) if workers is None else workers,
+        console,
+        go_on=go_on,
+        init_from=init_from,
+        train_missing=train_missing,
+    )
+    folder = session.train(request)
     console.print(f"Next: autodiffseg predict -i IMAGES -o OUT --model {folder.parent}", soft_wrap=True)
-
-
-@contextmanager
-def _previous_stage_bar() -> Iterator[Watch]:
-    """A progress bar that appears when a cascade's previous segmentations are brought to its grid."""
-    columns = (TextColumn("Previous stage"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ExitStack() as stack:
-
-        def watch(cases: int) -> Callable[[], None]:
-            progress = stack.enter_context(Progress(*columns, console=console))
-            task = progress.add_task("previous stage", total=cases)
-            return lambda: progress.advance(task)
-
-        yield watch
-
-
-def _make_missing(job: Job, place: Workspace, workers: int) -> None:
-    """Train a fold of a previous stage to its end and validate it, or do the latter alone."""
-    from .run_setup import load_finished, prepare
-    from .validate import run_validation
-
-    if not job.trained:
-        _train(*prepare(job.request, place, go_on=True, init_from=None), place, workers)
-        return
-    trainer, folder = load_finished(job.request, place)
-    console.print(f"{job.request.configuration}, fold {job.request.fold} is trained and lacks its validation.")
-    run_validation(trainer, folder, place)
-
-
-def _train(loop: Loop, folder: Path, notes: Sequence[str], place: Workspace, workers: int) -> Path:
-    """Train and validate a prepared fold with progress bars; its folder."""
-    from .forecast import Forecast
-    from .validate import run_validation
-
-    record = loop.record
-    console.print(
-        f"Training {record.trainer} on {record.dataset}, {record.configuration}, fold {record.fold}: "
-        f"{record.iterations} updates, {record.parameters / 1e6:.2f} M parameters, {record.device} {record.precision}.",
-        soft_wrap=True,
-    )
-    forecast = Forecast(loop)
-    for note in (*notes, *forecast.lines()):
-        console.print(note, soft_wrap=True, markup=False)
-    columns = (
-        TextColumn("Training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[news]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("train", total=record.iterations, completed=loop.update, news="")
-
-        def show(update: int, row: dict[str, float]) -> None:
-            news = f"loss {row['loss']:.3f}, {row['updates_per_second']:.1f} updates/s" if row else ""
-            progress.update(task, completed=update, news=news)
-            forecast.after_update(update)
-
-        record = loop.run(workers=workers, on_update=show)
-    console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
-    loop.trainer.network.eval()
-    run_validation(loop.trainer, folder, place)
-    return folder

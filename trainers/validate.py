@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from autodiffseg.sampling import SamplingRequest
     from autodiffseg.workspace import Workspace
 
-    from .base import Trainer
+    from .validation import TrainedFold
 
 console = Console(highlight=False)
 
@@ -58,8 +59,10 @@ def command(
     from autodiffseg.workspace import Workspace
 
     from .checkpoints import load_trainer
+    from .ensemble_run import load_members, refresh_record
     from .model_folder import find_checkpoints
     from .precision import choose_device
+    from .validation import TrainedFold
 
     place = Workspace(workspace)
     name = place.planned_dataset(dataset)
@@ -67,23 +70,25 @@ def command(
     if not run.is_dir():
         known = ", ".join(path.name for path in sorted(place.results(name).glob("*__*"))) or "nothing yet"
         raise UserError(f"{run} does not exist; {name} has: {known}. Train it with `autodiffseg train`.")
-    chosen_device = choose_device(device)
-    path = find_checkpoints(run, (fold,), checkpoint)[fold]
-    model = load_trainer(path, chosen_device, precision)
-    run_validation(
-        model, fold_folder(run, fold), place, SamplingRequest(steps, sampler, eta, variance), checkpoint=checkpoint
-    )
+    folder, chosen_device = fold_folder(run, fold), choose_device(device)
+    members = refresh_record(folder)
+    if members:
+        folds = load_members(members, checkpoint, chosen_device, precision)
+    else:
+        path = find_checkpoints(run, (fold,), checkpoint)[fold]
+        folds = [TrainedFold(load_trainer(path, chosen_device, precision), folder)]
+    run_validation(folds, folder, place, SamplingRequest(steps, sampler, eta, variance), checkpoint=checkpoint)
 
 
 def run_validation(
-    trainer: Trainer,
+    folds: Sequence[TrainedFold],
     folder: Path,
     workspace: Workspace,
     asked: SamplingRequest | None = None,
     *,
     checkpoint: str = "last",
 ) -> None:
-    """Validate a fold with a progress bar, and print its scores; without `asked` it is sampled as planned."""
+    """Validate a fold, or an ensemble's by its members, and print its scores; without `asked` sampled as planned."""
     from autodiffseg.postprocessing.record import FILE
     from autodiffseg.runs import RECORD, RunRecord
 
@@ -94,7 +99,7 @@ def run_validation(
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("validate", total=None)
         summary = validate_fold(
-            trainer,
+            folds,
             folder,
             workspace,
             asked=asked,
@@ -107,7 +112,7 @@ def run_validation(
         soft_wrap=True,
     )
     run = folder.parent
-    found = find_when_complete(run, RunRecord.load(folder / RECORD), trainer.dataset, workspace)
+    found = find_when_complete(run, RunRecord.load(folder / RECORD), folds[0].trainer.dataset, workspace)
     if found is not None:
         told = "; ".join(map(str, found.rules)) or "no rule helps"
         console.print(f"All folds are validated. Postprocessing ({run / FILE}): {told}.", soft_wrap=True, markup=False)

@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autodiffseg.errors import UserError
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
-from autodiffseg.sampling import SamplingRequest
+from autodiffseg.sampling import Sampling, SamplingRequest
 from autodiffseg.workspace import Workspace
 
+from .base import Trainer
 from .out_of_fold import find_previous_run, previous_segmentations
-from .prediction import choose_sampling, make_predictor, predict_preprocessed
+from .prediction import choose_sampling, make_predictor
+from .stored_member import StoredMember, predict_stored_case
 
 if TYPE_CHECKING:
     from autodiffseg.evaluation.summary import Summary
     from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 
-    from .base import Trainer
-
 logger = logging.getLogger(__name__)
 
 
+class TrainedFold(NamedTuple):
+    """A trainer with the weights of a fold, and the fold's folder."""
+
+    trainer: Trainer
+    folder: Path
+
+    def member(self, workspace: Workspace, sampling: Sampling, *, weight: float = 1.0) -> StoredMember:
+        """What predicts the fold's validation cases; a cascade is shown out-of-fold segmentations, as in training.
+
+        Raises:
+            UserError: when a fold of its previous stage is missing.
+        """
+        trainer, record = self.trainer, RunRecord.load(self.folder / RECORD)
+        plan, spec = trainer.plan, trainer.spec
+        store = CaseStore(workspace.preprocessed(record.dataset) / plan.data_id(record.configuration))
+        predictor = make_predictor(
+            [trainer], plan, record.configuration, spec, device=trainer.device, sampling=sampling
+        )
+        shown = shown_to_cascade(trainer, record, self.folder, workspace, store)
+        return StoredMember(predictor, store, plan, spec, shown, weight)
+
+
 def validate_fold(
-    trainer: Trainer,
+    folds: Sequence[TrainedFold],
     folder: Path,
     workspace: Workspace,
     *,
@@ -38,7 +60,7 @@ def validate_fold(
     """Predict the validation cases of a fold into `validation/` and write its summary.json.
 
     Args:
-        trainer: with the weights of the fold.
+        folds: the fold itself, or the same fold of each member of an ensemble; they count alike.
         folder: of the fold; its run.json says which cases are its own.
         workspace: where the preprocessed cases and the reference labels lie.
         asked: how to sample; what is None of it is the plan's.
@@ -53,29 +75,26 @@ def validate_fold(
     from autodiffseg.evaluation.summary import SUMMARY, write_summary
 
     record = RunRecord.load(folder / RECORD)
-    store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
-    cases = record.validation_cases
-    sampling = choose_sampling(trainer.plan, *(asked or ()))
-    predictor = make_predictor(
-        [trainer], trainer.plan, record.configuration, trainer.spec, device=trainer.device, sampling=sampling
-    )
+    cases, spec = record.validation_cases, folds[0].trainer.spec
+    samplings = [choose_sampling(fold.trainer.plan, *(asked or ())) for fold in folds]
     if on_start is not None:
         on_start(len(cases))
-    shown = shown_to_cascade(trainer, record, folder, workspace, store)
-    ending, out = trainer.dataset.file_ending, folder / VALIDATION
+    members = [fold.member(workspace, sampling) for fold, sampling in zip(folds, samplings, strict=True)]
+    ending, out = folds[0].trainer.dataset.file_ending, folder / VALIDATION
     # Where there is a summary it tells of all label maps beside it, also when this validation is interrupted: a cascade
     # relies on them.
     (out / SUMMARY).unlink(missing_ok=True)
     for case in cases:
-        predict_preprocessed(predictor, store, case, trainer.plan, trainer.spec, out / f"{case}{ending}", shown)
+        predict_stored_case(members, case, out / f"{case}{ending}")
         if on_case is not None:
             on_case(case)
     summary = evaluate_folder(
-        out, workspace.reference_labels(record.dataset), trainer.spec, ending=ending, cases=cases, processes=1
+        out, workspace.reference_labels(record.dataset), spec, ending=ending, cases=cases, processes=1
     )
+    passes = [fold.trainer.passes(sampling) for fold, sampling in zip(folds, samplings, strict=True)]
+    sampling = samplings[passes.index(max(passes))]  # one that answers at once has no use for its own
     notes = {"checkpoint": checkpoint, "updates": record.iterations_done, "sampling": sampling.model_dump()}
-    notes["passes"] = trainer.passes(sampling)
-    write_summary(summary, out, **notes)
+    write_summary(summary, out, **notes, passes=sum(passes))
     return summary
 
 

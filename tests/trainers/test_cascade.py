@@ -255,7 +255,7 @@ def test_an_interrupted_validation_does_not_pass_for_the_one_before_it(
 
     arguments = ["validate", "Phantom", "3d_lowres", "1", "--trainer", "supervised", "--checkpoint", "best"]
     with monkeypatch.context() as patch:
-        patch.setattr("autodiffseg.trainers.validation.predict_preprocessed", interrupted)
+        patch.setattr("autodiffseg.trainers.validation.predict_stored_case", interrupted)
         assert run([*arguments, "--device", "cpu", "--workspace", str(copied)]) == 130
     assert train(copied, "3d_cascade_fullres", "1") == 2
     assert "fold 1: not validated, a validation: autodiffseg validate" in capsys.readouterr().err

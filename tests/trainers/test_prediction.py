@@ -19,7 +19,8 @@ from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, Nor
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.sampling import NoiseSource, Sampling, SamplingRequest
-from autodiffseg.trainers.prediction import choose_sampling, make_predictor, predict_preprocessed
+from autodiffseg.trainers.prediction import choose_sampling, make_predictor
+from autodiffseg.trainers.stored_member import StoredMember, predict_stored_case
 
 SPEC = LabelSpec(labels={"background": 0, "bright": 1})
 GRID = Geometry(shape=(1, 12, 15), spacing=(1.0, 0.5, 0.5), origin=(0.0, 2.0), direction=(1.0, 0.0, 0.0, 1.0))
@@ -68,7 +69,7 @@ def test_a_stored_2d_case_becomes_a_2d_label_file(plan: Plan, tmp_path: Path) ->
     store = CaseStore(tmp_path / "store")
     store.write(preprocess_case(image, GRID, case="a", plan=plan, configuration="2d", spec=SPEC, label=label))
     predictor = make_predictor([Bright()], plan, "2d", SPEC, device=torch.device("cpu"))
-    predict_preprocessed(predictor, store, "a", plan, SPEC, tmp_path / "out" / "a.mha")
+    predict_stored_case([StoredMember(predictor, store, plan, SPEC)], "a", tmp_path / "out" / "a.mha")
     written, geometry = read_label(tmp_path / "out" / "a.mha")
     np.testing.assert_array_equal(written, label)
     assert geometry == GRID

@@ -20,11 +20,12 @@ from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import store_previous_stage
 from autodiffseg.sampling import NoiseSource, Sampling
 from autodiffseg.trainers.member import Member
-from autodiffseg.trainers.prediction import make_predictor, predict_preprocessed, with_segmentation
+from autodiffseg.trainers.prediction import make_predictor, with_segmentation
 from autodiffseg.trainers.prediction_cases import predict_cases
 from autodiffseg.trainers.prediction_options import PredictionOptions
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.previous_stage import PreviousStage
+from autodiffseg.trainers.stored_member import StoredMember, predict_stored_case
 
 from .conftest import tiny_plan
 
@@ -101,7 +102,7 @@ def test_predict_and_validate_show_the_cascade_the_same(previous: PreviousStage,
             )
             source = {"a": tmp_path / "low" / "a.nii.gz"}
             shown = store_previous_stage(source, store, plan, "cascade", tmp_path / "kept", processes=1)
-            predict_preprocessed(predictor, store, "a", plan, SPEC, tmp_path / name / "a.nii.gz", shown)
+            predict_stored_case([StoredMember(predictor, store, plan, SPEC, shown)], "a", tmp_path / name / "a.nii.gz")
         told.append((read_label(tmp_path / name / "a.nii.gz")[0], torch.cat(model.seen)))
     (label, seen), (other_label, other_seen) = told
     assert torch.equal(seen, other_seen)

@@ -1,0 +1,83 @@
+"""ensemble: several trainers by one name. It learns nothing itself; the probabilities of its members are averaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from pydantic import Field, field_validator
+
+from autodiffseg import registry
+from autodiffseg.errors import UserError
+from autodiffseg.records import Record
+from autodiffseg.runs import run_name
+
+from .options import read_settings
+from .run_request import RunRequest
+
+
+class EnsembleOptions(Record):
+    """Which trainers; the defaults are the best row of the recycling paper (arXiv 2308.16355, Table 2).
+
+    An ensemble of your own is a subclass with other defaults, announced in the group `autodiffseg.ensembles`.
+    """
+
+    members: tuple[str, ...] = Field(default=("supervised", "recycling"), min_length=2)
+    """Names of trainers, in text with commas between them."""
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("members")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each member is named once, all count alike")
+        return value
+
+
+class Ensemble(NamedTuple):
+    """An ensemble as it was asked for: its own run and those of its members."""
+
+    options: EnsembleOptions
+    request: RunRequest
+    """With a tag that names the members where they are not the usual ones."""
+    members: tuple[RunRequest, ...]
+    """An ordinary training each, of the same fold, tag and seed."""
+
+    def member_run(self, member: RunRequest, plan: str) -> str:
+        """Folder name of a member's run."""
+        return run_name(member.trainer, plan, member.configuration, member.whole_tag)
+
+
+def is_ensemble(name: str) -> bool:
+    """Whether a name given as that of a trainer is an ensemble's."""
+    return name in registry.known(registry.ENSEMBLES)
+
+
+def read_ensemble(request: RunRequest) -> Ensemble:
+    """What is to be trained for an ensemble; settings other than `members` are the members'.
+
+    Raises:
+        UserError: when a member or a setting is unknown, or a setting is wrong for a member.
+    """
+    from .checkpoints import trainer_class
+
+    options_class = registry.load(registry.ENSEMBLES, request.trainer)
+    own = [setting for setting in request.settings if setting.partition("=")[0] == "members"]
+    options: EnsembleOptions = read_settings(options_class, own)
+    settings = [setting for setting in request.settings if setting not in own]
+    for name in options.members:
+        if is_ensemble(name):
+            raise UserError(f"--set members: {name} is an ensemble itself; name trainers.")
+        try:
+            read_settings(trainer_class(name).Options, settings)
+        except UserError as error:
+            raise UserError(f"Member {name}: {error}") from error
+    members = tuple(replace(request, trainer=name, settings=settings) for name in options.members)
+    unusual = set(options.members) != set(options_class().members)  # in another order they are the same
+    names = "-".join(sorted(name.rpartition(":")[2] for name in options.members)) if unusual else ""
+    tag = "-".join(part for part in (request.tag, names) if part)
+    return Ensemble(options, replace(request, tag=tag), members)
