@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 
+SHOWN = ("Dice", "IoU", "HD95", "ASSD", "NSD@1mm")
+"""Metrics of the table where none are named."""
+
 
 def command(
     predictions: Annotated[Path, typer.Option("-p", "--predictions", help="Folder of predicted label maps.")],
@@ -28,15 +33,24 @@ def command(
         Path | None,
         typer.Option(help="Says what the labels mean. Default: dataset.json in PREDICTIONS, else the values found."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of summary.json.")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="What to score, parted by commas: HD95,NSD@1.5mm. Default: all, with NSD@1mm and NSD@2mm."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the files. Default: PREDICTIONS.")
+    ] = None,
     intersection: Annotated[
         bool, typer.Option("--intersection", help="Score the cases that both folders have, instead of refusing.")
     ] = False,
     num_processes: ProcessesOption = None,
 ) -> None:
-    """Score predicted label maps against references: Dice, IoU, counts and 95 % Hausdorff distance in mm.
+    """Score predicted label maps against references: overlap, distances and areas of surfaces, volumes, lesions.
 
-    The cases are the files of REFERENCES. summary.json has nnU-Net's shape and says how empty masks are counted. Where
+    The cases are the files of REFERENCES. summary.json has nnU-Net's shape and says how empty masks are counted;
+    summary_cases.csv has a row per case and class. Dice, IoU and voxel counts are always written. Metrics: Dice, IoU,
+    HD95, HD and ASSD (mm), NSD@1mm (surface Dice, any tolerance), VolumeDifference (ml), RelativeVolumeDifference,
+    Sensitivity, Specificity, LesionPrecision, LesionRecall, LesionF1. Where
     probabilities (predict --save-probabilities) or uncertainty maps lie beside the label maps, their calibration and
     how well they find errors are scored too.
 
@@ -44,13 +58,18 @@ def command(
 
       autodiffseg evaluate -p predictions -r labelsTs
 
+      autodiffseg evaluate -p predictions -r labelsTs --metrics Dice,HD95,NSD@0.5mm
+
       autodiffseg evaluate -p predictions -r labelsTs --dataset-json raw/Dataset004_Hippocampus/dataset.json -o scores
     """
+    from autodiffseg.atomic import write_text
     from autodiffseg.evaluation.calibration_folder import evaluate_calibration, evaluate_error_detection
     from autodiffseg.evaluation.folder import evaluate_folder
-    from autodiffseg.evaluation.summary import write_summary
+    from autodiffseg.evaluation.metrics import DEFAULT, read_metrics
+    from autodiffseg.evaluation.summary import CASES_CSV, summary_csv, write_summary
     from autodiffseg.preprocessing.parallel import default_processes
 
+    chosen = read_metrics(metrics or ())
     for folder in (predictions, references):
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder.")
@@ -65,11 +84,13 @@ def command(
             spec,
             ending=ending,
             cases=cases,
+            metrics=chosen or DEFAULT,
             processes=num_processes or default_processes(),
             on_case=lambda: progress.advance(task),
         )
     written = write_summary(summary, out or predictions)
-    console.print(summary_table(summary))
+    write_text(written.with_name(CASES_CSV), summary_csv(summary))
+    console.print(summary_table(summary, chosen or SHOWN))
     place, many = out or predictions, num_processes or default_processes()
     for table in (
         evaluate_calibration(predictions, references, spec, ending=ending, cases=cases, out=place, processes=many),
@@ -77,7 +98,7 @@ def command(
     ):
         if table is not None:
             console.print(table.terminal())
-    console.print(f"{len(cases)} cases; per case in {written}", soft_wrap=True)
+    console.print(f"{len(cases)} cases; per case in {written} and {CASES_CSV}", soft_wrap=True)
 
 
 def find_cases(predictions: Path, references: Path, *, intersection: bool) -> tuple[str, list[str]]:
@@ -106,16 +127,20 @@ def find_cases(predictions: Path, references: Path, *, intersection: bool) -> tu
     both = [case for case in cases if case not in set(missing)]
     if not both:
         raise UserError(f"{predictions} and {references} have no case in common.")
+    predicted = {path.name.removesuffix(ending) for path in predictions.glob(f"*{ending}")}
+    for count, what in ((len(missing), "without a prediction"), (len(predicted - set(cases)), "without a reference")):
+        if count:
+            console.print(f"Left out: {count} cases {what}.", soft_wrap=True)
     return ending, both
 
 
 def find_labels(
     predictions: Path, references: Path, cases: list[str], ending: str, dataset_json: Path | None
 ) -> LabelSpec:
-    """What the labels mean: from the file given, else beside the predictions, else the values found.
+    """What the labels mean: from the file given, else beside the predictions, else the values found in both folders.
 
     Raises:
-        UserError: when the file is wrong, or the references hold no foreground.
+        UserError: when the file is wrong, or there is no foreground.
     """
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.evaluation.overlap import label_values
@@ -127,24 +152,31 @@ def find_labels(
         return DatasetJson.load(dataset_json or beside).spec
     values: set[int] = set()
     for case in cases:
-        values |= label_values(read_label(references / f"{case}{ending}")[0])
+        for folder in (references, predictions):
+            values |= label_values(read_label(folder / f"{case}{ending}")[0])
     foreground = sorted(value for value in values if value > 0)
     if not foreground:
-        raise UserError(f"{references} holds no foreground; name the labels with --dataset-json.")
+        raise UserError(f"{references} and {predictions} hold no foreground; name the labels with --dataset-json.")
     return LabelSpec(labels={"background": 0, **{str(value): value for value in foreground}})
 
 
-def summary_table(summary: Summary) -> Table:
-    """Means per class and over the foreground."""
+def summary_table(summary: Summary, metrics: Sequence[str]) -> Table:
+    """Means of `metrics` per class and over the foreground, and how many masks were empty."""
+    from autodiffseg.evaluation.metrics import find_metric
+
+    shown = [find_metric(name) for name in metrics]
+
+    def figures(scores: Mapping[str, float]) -> list[str]:
+        values = [scores[metric.name] for metric in shown]
+        texts = [f"{value:.{metric.digits}f}" for value, metric in zip(values, shown, strict=True)]
+        return ["–" if math.isnan(value) else text for value, text in zip(values, texts, strict=True)]
+
     table = Table()
-    for name in ("Class", "Dice", "IoU", "HD95 [mm]", "Both empty"):
+    for name in ("Class", *(metric.title for metric in shown), "Both empty", "One empty"):
         table.add_column(Text(name), justify="left" if name == "Class" else "right")
-    means, empty = summary.mean, summary.n_empty
     for key, name in summary.classes.items():
-        scores = means[key]
-        figures = (f"{scores['Dice']:.4f}", f"{scores['IoU']:.4f}", f"{scores['HD95']:.2f}", str(empty[key]))
-        table.add_row(Text(name), *figures)
-    whole = summary.foreground_mean
+        one = summary.n_empty_prediction[key] + summary.n_empty_reference[key]
+        table.add_row(Text(name), *figures(summary.mean[key]), str(summary.n_empty[key]), str(one))
     table.add_section()
-    table.add_row("Foreground mean", f"{whole['Dice']:.4f}", f"{whole['IoU']:.4f}", f"{whole['HD95']:.2f}", "")
+    table.add_row("Foreground mean", *figures(summary.foreground_mean), "", "")
     return table

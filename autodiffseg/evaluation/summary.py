@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ from autodiffseg.evaluation.lesions import LEAST_IOU
 from autodiffseg.labels import LabelSpec
 
 SUMMARY = "summary.json"
+CASES_CSV = "summary_cases.csv"
 CONVENTIONS = {
     "Dice, IoU, NSD, LesionF1": "null where prediction and reference are both empty, left out of means and counted in "
     "n_empty; 0 where one of them is empty",
@@ -140,6 +143,19 @@ def write_summary(summary: Summary, folder: Path, **notes: Any) -> Path:
     except OSError as error:
         raise UserError(f"{folder / SUMMARY} cannot be written: {error}.") from error
     return folder / SUMMARY
+
+
+def summary_csv(summary: Summary) -> str:
+    """One row per case and class; what has no value is blank."""
+    names = list(dict.fromkeys(name for case in summary.cases for row in case.metrics.values() for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "class", *names])
+    for case in summary.cases:
+        for key, name in summary.classes.items():
+            values = [case.metrics[key].get(metric, math.nan) for metric in names]
+            writer.writerow([case.case, name, *("" if math.isnan(value) else value for value in values)])
+    return text.getvalue()
 
 
 def load_summary(path: Path) -> Summary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -104,6 +105,38 @@ def test_a_missing_prediction_is_refused_unless_the_intersection_is_asked_for(
     assert not (tmp_path / "out").exists()
     assert run([*arguments, "--intersection"]) == 0
     assert len(json.loads((tmp_path / "out" / "summary.json").read_text())["metric_per_case"]) == 1
+
+
+def test_metrics_are_chosen_and_every_case_is_in_the_csv(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]
+    assert run([*arguments, "--metrics", "NSD@1.5mm,HD", "--metrics", "Sensitivity"]) == 0
+    shown = capsys.readouterr().out
+    assert all(title in shown for title in ("NSD@1.5mm", "HD [mm]", "Sensitivity", "One empty"))
+    rows = list(csv.DictReader((folders[0] / "summary_cases.csv").read_text().splitlines()))
+    assert [(row["case"], row["class"]) for row in rows] == [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")]
+    assert (rows[0]["HD"], rows[0]["Sensitivity"], rows[0]["TP"]) == ("1.0", "0.5", "1")
+    assert "HD95" not in rows[0]
+    assert run([*arguments, "--metrics", "hd95"]) == 2
+    assert "no metric 'hd95'" in capsys.readouterr().err
+
+
+def test_a_class_that_only_the_predictions_have_is_scored(folders: tuple[Path, Path]) -> None:
+    save(folders[1] / "a.nii.gz", 0, 1, two=False)
+    save(folders[1] / "b.nii.gz", 0, 1, two=False)
+    assert run(["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]) == 0
+    content = json.loads((folders[0] / "summary.json").read_text())
+    assert content["mean"]["2"]["Dice"] == 0  # invented in a; absent from both in b
+    assert (content["n_empty"]["2"], content["n_empty_reference"]["2"], content["n_empty_prediction"]["2"]) == (1, 1, 0)
+
+
+def test_predictions_without_a_reference_are_told(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(folders[0] / "c.nii.gz", 1)
+    assert run(["evaluate", "-p", str(folders[0]), "-r", str(folders[1])]) == 0
+    assert "Left out: 1 cases without a reference." in capsys.readouterr().out
 
 
 def test_files_on_different_grids_are_named(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
