@@ -130,10 +130,15 @@ class Trainer(ABC):
         self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None, *, network: UNet | None = None
     ) -> Tensor:
         """The finest probabilities `(B, K, *patch)` of one call of `network` (None: the trained one), float32."""
+        return probabilities_of(self.finest(image, mask, level, network=network), regions=self.spec.has_regions)
+
+    def finest(
+        self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None, *, network: UNet | None = None
+    ) -> Tensor:
+        """The finest output `(B, K, *patch)` of one call of `network` (None: the trained one), like `logits`."""
         chosen = self.network if network is None else network
         with autocast(self.device, self.precision):
-            logits = chosen.denoise(chosen.encode(image), mask, level)
-        return probabilities_of(logits, regions=self.spec.has_regions)
+            return chosen.denoise(chosen.encode(image), mask, level)
 
     def segmentation_loss(self, logits: Tensor | list[Tensor], target: Tensor, known: Tensor) -> Loss:
         """The losses with the run's weights; see `autodiffseg.losses.segmentation`."""

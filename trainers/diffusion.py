@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -18,12 +18,17 @@ from pydantic import Field
 from torch import Tensor
 
 from autodiffseg.dataloading.batches import Batch
+from autodiffseg.diffusion.parametrisation import Prediction, mask_logits
 from autodiffseg.diffusion.process import network_view, noised, x0_of
 from autodiffseg.diffusion.respacing import respaced_steps
+from autodiffseg.diffusion.samplers import posterior_variance
 from autodiffseg.diffusion.schedule import alpha_bar, level
 from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.errors import UserError
-from autodiffseg.losses.segmentation import Loss
+from autodiffseg.losses.noise_error import noise_error
+from autodiffseg.losses.resolutions import at_resolution, over_resolutions
+from autodiffseg.losses.segmentation import Loss, probabilities_of
+from autodiffseg.losses.variational_bound import variational_bound
 from autodiffseg.networks.unet import LevelConditioning, UNet
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
@@ -42,15 +47,26 @@ class DiffusionOptions(TrainerOptions):
     timestep_sampling: Literal["uniform", "loss-aware"] = "uniform"
     """`loss-aware` trains more often on steps whose loss is large, and weights losses so that their expectation stays.
     Dice is then taken per sample, also where the plan says `batch_dice`."""
+    prediction: Prediction = "x0"
+    """What the network predicts: the clean mask, or the noise in x_t, from which the mask follows. With few steps a
+    small error of the noise is a large one of the mask: at the last step √(1/ᾱ - 1) = 158 times as large (linear)."""
+    noise_weight: float = Field(default=0.1, ge=0)
+    """Of the squared error of the noise, where that is predicted (arXiv 2303.06040's released code)."""
+    vlb_weight: float = Field(default=0.0, ge=0)
+    """Of the variational bound, of the step that is trained, in bits per voxel and channel."""
     level_conditioning: LevelConditioning = "film"
     """`none` hides the noise level from the network, as the released reference does by mistake."""
     log_snr_shift: float | None = Field(default=None, allow_inf_nan=False)
     """Added to log ᾱ/(1-ᾱ), in training and prediction: negative hides more of the label at every step. None: the
     plan's, which comes from how much of this dataset's labels shows through noise."""
 
+    def weights(self) -> tuple[float, ...]:
+        """Those of all trainers, and what diffusion adds."""
+        return *super().weights(), self.vlb_weight, self.noise_weight if self.prediction == "noise" else 0.0
+
 
 class DiffusionTrainer(Trainer):
-    """The network sees the image and a noised mask, and predicts the clean mask (x0) as logits.
+    """The network sees the image and a noised mask, and predicts the clean mask (x0) as logits, or the noise.
 
     In training the noised mask is the label with noise. At low noise it gives the label away, which is what the other
     trainers of this family avoid: they override `noised_mask` alone.
@@ -63,9 +79,10 @@ class DiffusionTrainer(Trainer):
 
         Raises:
             UserError: when the plan encodes masks otherwise than dataset.json declares them, or the options ask for
-                training steps that it cannot give.
+                training steps or a prediction that it cannot give.
         """
         self._trained_steps()
+        self._require_predictable()
         declared = "regions" if self.spec.has_regions else "classes"
         if self.plan.diffusion.encoding not in (None, declared):
             raise UserError(
@@ -108,13 +125,14 @@ class DiffusionTrainer(Trainer):
         return self.timesteps[index.clamp(max=len(self.timesteps) - 1)]
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
-        """Segmentation loss of the prediction of x0 from the image and a noised mask."""
+        """The loss of what the network makes of the image and a noised mask."""
         target, known = self.spec.one_hot(batch.label)
         if self.loss_aware is not None:
             return self._loss_aware_loss(self.loss_aware, batch.image, target, known, rng)
         t = uniform_steps(self.timesteps, len(target), rng)
         x_t, t = self.noised_mask(batch.image, x0_of(target) * known, t, rng)
-        return self.segmentation_loss(self.logits(batch.image, *self.mask_input(x_t, self.alpha_bar[t])), target, known)
+        output = self.logits(batch.image, *self.mask_input(x_t, self.alpha_bar[t]))
+        return self.denoising_loss(output, x_t, t, target, known)
 
     def _loss_aware_loss(
         self, steps: LossAwareSteps, image: Tensor, target: Tensor, known: Tensor, rng: torch.Generator
@@ -122,11 +140,11 @@ class DiffusionTrainer(Trainer):
         """The same in expectation, with steps drawn by their losses."""
         drawn, weights, groups = steps.draw(len(target), rng)
         x_t, t = self.noised_mask(image, x0_of(target) * known, drawn, rng)
-        logits = self.logits(image, *self.mask_input(x_t, self.alpha_bar[t]))
-        levels = [logits] if isinstance(logits, Tensor) else logits
+        output = self.logits(image, *self.mask_input(x_t, self.alpha_bar[t]))
+        levels = [output] if isinstance(output, Tensor) else output
+        alone = [slice(i, i + 1) for i in range(len(target))]
         samples = [
-            self.segmentation_loss([level[i : i + 1] for level in levels], target[i : i + 1], known[i : i + 1])
-            for i in range(len(target))
+            self.denoising_loss([level[i] for level in levels], x_t[i], t[i], target[i], known[i]) for i in alone
         ]
         losses = torch.stack([sample.total for sample in samples])  # (B,)
         # A trainer may have moved a sample to another step: its loss says nothing about the one that was drawn.
@@ -136,6 +154,39 @@ class DiffusionTrainer(Trainer):
             for name in samples[0].parts
         }
         return Loss((weights * losses).mean(), parts)
+
+    def denoising_loss(
+        self, output: Tensor | list[Tensor], x_t: Tensor, t: Tensor, target: Tensor, known: Tensor
+    ) -> Loss:
+        """The segmentation loss of the mask that the output amounts to, and what the options add to it.
+
+        Args:
+            output: of the network, `(B, K, *patch)`, or several, finest first, under deep supervision.
+            x_t: what `noised_mask` gave, as its first K channels.
+            t: its steps, `(B,)`.
+            target: the label in {0, 1}, `(B, K, *patch)`.
+            known: `(B, 1, *patch)` bool.
+        """
+        options, alpha_bar_t = cast(DiffusionOptions, self.options), self.alpha_bar[t]
+        outputs = [output] if isinstance(output, Tensor) else output
+        x_t = x_t[:, : self.spec.channels]  # (B, K, *patch)
+        logits = [self._mask_logits(each, at_resolution(x_t, each.shape[2:]), alpha_bar_t) for each in outputs]
+        loss = self.segmentation_loss(logits, target, known)
+        total = loss.total
+        if options.prediction == "noise" and options.noise_weight:
+            error = partial(noise_error, alpha_bar_t=alpha_bar_t)
+            total = total + options.noise_weight * over_resolutions(outputs, error, x_t, target, known)
+        if options.vlb_weight:
+            probabilities = [probabilities_of(each, regions=self.spec.has_regions) for each in logits]
+            bound = partial(
+                variational_bound,
+                alpha_bar_t=alpha_bar_t,
+                alpha_bar_s=self._alpha_bar_before(t),
+                first_variance=self._first_variance,
+                variance=self.diffusion.variance,
+            )
+            total = total + options.vlb_weight * over_resolutions(probabilities, bound, target, known)
+        return loss._replace(total=total)
 
     @cached_property
     def loss_aware(self) -> LossAwareSteps | None:
@@ -176,7 +227,7 @@ class DiffusionTrainer(Trainer):
     def denoise(self, patch: Tensor, x_t: Tensor, alpha_bar_t: float, previous: Tensor | None) -> Tensor:
         """Probabilities of one call; see `autodiffseg.diffusion.trajectory.Denoise`."""
         levels = torch.full((len(x_t),), alpha_bar_t, dtype=self.alpha_bar.dtype, device=self.device)
-        return self.probabilities(patch, *self.mask_input(self.beside(x_t, previous), levels))
+        return self.predicted_mask(patch, self.beside(x_t, previous), levels)
 
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
         """The sampler, from pure noise to the mask."""
@@ -198,10 +249,30 @@ class DiffusionTrainer(Trainer):
         """
         return x_t
 
+    def predicted_mask(self, image: Tensor, x_t: Tensor, alpha_bar_t: Tensor, *, network: UNet | None = None) -> Tensor:
+        """Probabilities `(B, K, *patch)` of the clean mask by one call: what first passes and the sampler go on from.
+
+        Args:
+            image: `(B, C, *patch)`.
+            x_t: what `beside` gives, `(B, mask_channels, *patch)`.
+            alpha_bar_t: `(B,)`.
+            network: None is the trained one.
+        """
+        shown = self.mask_input(x_t, alpha_bar_t)
+        if cast(DiffusionOptions, self.options).prediction == "x0":
+            return self.probabilities(image, *shown, network=network)
+        noise = self.finest(image, *shown, network=network)
+        logits = self._mask_logits(noise, x_t[:, : self.spec.channels], alpha_bar_t)
+        return probabilities_of(logits, regions=self.spec.has_regions)
+
     def mask_input(self, x_t: Tensor, alpha_bar_t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the network is given of x_t: the mask in [0, 1] and, if it is conditioned on it, the noise level."""
+        """What the network is given of x_t: the mask, and the noise level if it is conditioned on it.
+
+        The mask is in [0, 1], or beyond where the noise is predicted: what is clipped away could not be.
+        """
         conditioned = self.network.embedding is not None
-        return network_view(x_t), level(alpha_bar_t).float() if conditioned else None
+        clipped = cast(DiffusionOptions, self.options).prediction == "x0"
+        return network_view(x_t, clipped=clipped), level(alpha_bar_t).float() if conditioned else None
 
     def standard_normal(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
         """Noise on the device, float32."""
@@ -210,3 +281,29 @@ class DiffusionTrainer(Trainer):
     def _trained_steps(self) -> Tensor:
         asked, base = cast(DiffusionOptions, self.options).training_steps, self.plan.diffusion.base_steps
         return respaced_steps(base, base if asked is None else asked, self.plan.diffusion.respacing)
+
+    def _require_predictable(self) -> None:
+        if cast(DiffusionOptions, self.options).prediction == "x0":
+            return
+        with torch.device("cpu"):  # on the meta device there are no values to look at
+            signal = alpha_bar(self.diffusion)[-1].item()
+        if signal == 0:
+            raise UserError(
+                f"Plan '{self.plan.name}' has a schedule that ends at pure noise, of which no mask follows: "
+                "prediction=noise cannot begin there. Use --set prediction=x0, or set `zero_terminal_snr` to false."
+            )
+
+    def _mask_logits(self, output: Tensor, x_t: Tensor, alpha_bar_t: Tensor) -> Tensor:
+        prediction = cast(DiffusionOptions, self.options).prediction
+        return mask_logits(output, x_t, alpha_bar_t, prediction=prediction, regions=self.spec.has_regions)
+
+    def _alpha_bar_before(self, t: Tensor) -> Tensor:
+        """ᾱ of the trained step before each of `t`, `(B,)`; 1, the clean mask's, before the first."""
+        index = torch.searchsorted(self.timesteps, t) - 1
+        return torch.where(index < 0, 1.0, self.alpha_bar[self.timesteps[index.clamp(min=0)]])
+
+    @cached_property
+    def _first_variance(self) -> Tensor:
+        """Of the sampler at the first trained step, for its likelihood: that of the second, as in arXiv 2102.09672."""
+        bars = self.alpha_bar[self.timesteps]
+        return posterior_variance(bars[1], bars[0]) if len(bars) > 1 else 1 - bars[0]

@@ -48,9 +48,13 @@ class TrainerOptions(Record):
 
     @model_validator(mode="after")
     def _something_is_minimised(self) -> Self:
-        if not any((self.dice_weight, self.cross_entropy_weight, self.focal_weight, self.mse_weight)):
+        if not any(self.weights()):
             raise ValueError("all weights of the loss are 0; one of them must be above it")
         return self
+
+    def weights(self) -> tuple[float, ...]:
+        """Of all parts of the loss."""
+        return self.dice_weight, self.cross_entropy_weight, self.focal_weight, self.mse_weight
 
 
 def read_settings(options: type[Options], settings: Sequence[str]) -> Options:

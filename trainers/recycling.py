@@ -56,7 +56,7 @@ class RecyclingTrainer(DiffusionTrainer):
             if options.first_pass_input == "noised-label":
                 x_last = noised(x0, self.alpha_bar[last], x_last)
             network = self.network if self.average is None else self.average.network
-            prediction = self.probabilities(image, *self.mask_input(x_last, self.alpha_bar[last]), network=network)
+            prediction = self.predicted_mask(image, x_last, self.alpha_bar[last], network=network)
             x_t = noised(x0_of(prediction), self.alpha_bar[t], self.standard_normal(x0.shape, rng))
             pure = torch.rand(len(t), generator=rng, device=self.device) < options.pure_noise_share  # (B,)
             fresh = self.standard_normal(x0.shape, rng)

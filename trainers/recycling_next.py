@@ -21,5 +21,5 @@ class RecyclingNextTrainer(DiffusionTrainer):
         following = self.following(t)
         with torch.no_grad():
             x_next = noised(x0, self.alpha_bar[following], self.standard_normal(x0.shape, rng))
-            prediction = self.probabilities(image, *self.mask_input(x_next, self.alpha_bar[following]))
+            prediction = self.predicted_mask(image, x_next, self.alpha_bar[following])
             return noised(x0_of(prediction), self.alpha_bar[t], self.standard_normal(x0.shape, rng)), t

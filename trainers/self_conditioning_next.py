@@ -23,7 +23,7 @@ class SelfConditioningNextTrainer(SelfConditioningSameTrainer):
         following = self.following(t)
         alpha_bar_next = self.alpha_bar[following]
         x_next = noised(x0, alpha_bar_next, self.standard_normal(x0.shape, rng))
-        prediction = self.probabilities(image, *self.mask_input(self.beside(x_next, None), alpha_bar_next))
+        prediction = self.predicted_mask(image, self.beside(x_next, None), alpha_bar_next)
         noise = self.standard_normal(x0.shape, rng)
         x_t = ddpm_steps(x_next, x0_of(prediction), alpha_bar_next, self.alpha_bar[t], noise)
         last = (following == t).reshape(-1, *([1] * (x0.ndim - 1)))  # nothing is noisier, so no step is taken

@@ -52,4 +52,4 @@ class SelfConditioningSameTrainer(DiffusionTrainer):
     def first_pass(self, image: Tensor, x0: Tensor, t: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """x_t, and the probabilities that the network gives without an earlier prediction; both `(B, K, *patch)`."""
         x_t = noised(x0, self.alpha_bar[t], self.standard_normal(x0.shape, rng))
-        return x_t, self.probabilities(image, *self.mask_input(self.beside(x_t, None), self.alpha_bar[t]))
+        return x_t, self.predicted_mask(image, self.beside(x_t, None), self.alpha_bar[t])

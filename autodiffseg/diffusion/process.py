@@ -13,9 +13,12 @@ def x0_of(probabilities: Tensor) -> Tensor:
     return 2 * probabilities - 1
 
 
-def network_view(x_t: Tensor) -> Tensor:
-    """What the network sees of x_t: clipped to [-1, 1] and scaled to [0, 1]. The samplers keep x_t unclipped."""
-    return (x_t.clamp(-1, 1) + 1) / 2
+def network_view(x_t: Tensor, *, clipped: bool = True) -> Tensor:
+    """What the network sees of x_t: clipped to [-1, 1] and scaled to [0, 1]. The samplers keep x_t unclipped.
+
+    A network that predicts the noise must see it, so for that one x_t is scaled alike and not clipped.
+    """
+    return ((x_t.clamp(-1, 1) if clipped else x_t) + 1) / 2
 
 
 def noised(x0: Tensor, alpha_bar_t: Tensor, noise: Tensor) -> Tensor:
@@ -26,7 +29,9 @@ def noised(x0: Tensor, alpha_bar_t: Tensor, noise: Tensor) -> Tensor:
         alpha_bar_t: `(B,)`, one level per sample, float64 where the device has it: the roots are taken in its type.
         noise: like x0, standard normal.
     """
-    shape = (-1, *([1] * (x0.ndim - 1)))
-    signal = alpha_bar_t.sqrt().reshape(shape).to(x0.dtype)
-    spread = (1 - alpha_bar_t).sqrt().reshape(shape).to(x0.dtype)
-    return signal * x0 + spread * noise
+    return per_sample(alpha_bar_t.sqrt(), x0) * x0 + per_sample((1 - alpha_bar_t).sqrt(), x0) * noise
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """One number for each sample, `(B,)`, in the type of `like` and with axes to be multiplied with it."""
+    return values.reshape(-1, *([1] * (like.ndim - 1))).to(like.dtype)

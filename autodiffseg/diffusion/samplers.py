@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from autodiffseg.diffusion.process import per_sample
 from autodiffseg.sampling import Variance
 
 Level = TypeVar("Level", float, Tensor)
@@ -36,8 +37,7 @@ def ddpm_step(
 def ddpm_steps(x_t: Tensor, x0: Tensor, alpha_bar_t: Tensor, alpha_bar_s: Tensor, noise: Tensor) -> Tensor:
     """`ddpm_step` with a step of its own for every sample: levels `(B,)`, float64 where the device has it."""
     weights = (*posterior_weights(alpha_bar_t, alpha_bar_s), posterior_variance(alpha_bar_t, alpha_bar_s).sqrt())
-    shape = (-1, *([1] * (x_t.ndim - 1)))
-    mean_x0, mean_xt, spread = (weight.reshape(shape).to(x_t.dtype) for weight in weights)
+    mean_x0, mean_xt, spread = (per_sample(weight, x_t) for weight in weights)
     return mean_x0 * x0 + mean_xt * x_t + spread * noise
 
 

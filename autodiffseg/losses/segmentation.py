@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from autodiffseg.losses.cross_entropy import cross_entropy
 from autodiffseg.losses.dice import dice_loss
 from autodiffseg.losses.focal import focal_loss
+from autodiffseg.losses.resolutions import at_resolution, deep_supervision_weights
 from autodiffseg.losses.squared_error import squared_error
 
 
@@ -59,9 +59,7 @@ def segmentation_loss(
     weights = deep_supervision_weights(len(levels))
     dice_total = cross_entropy_total = more = torch.zeros((), device=target.device)
     for weight, level in zip(weights, levels, strict=True):
-        size = level.shape[2:]
-        wanted = target if size == target.shape[2:] else F.interpolate(target, size=size, mode="nearest-exact")
-        seen = known if size == known.shape[2:] else F.interpolate(known.float(), size=size, mode="nearest-exact") > 0.5
+        wanted, seen = at_resolution(target, level.shape[2:]), at_resolution(known, level.shape[2:])
         first = 0 if regions else 1
         probabilities = probabilities_of(level, regions=regions)
         part = dice_loss(probabilities[:, first:], wanted[:, first:], seen, batch_dice=batch_dice)
@@ -73,9 +71,3 @@ def segmentation_loss(
             more = more + mse_weight * weight * squared_error(probabilities, wanted, seen)
     total = dice_weight * dice_total + cross_entropy_weight * cross_entropy_total + more
     return Loss(total, {"dice": dice_total.detach(), "cross_entropy": cross_entropy_total.detach()})
-
-
-def deep_supervision_weights(levels: int) -> list[float]:
-    """1, 1/2, 1/4, … from the finest level on, scaled to sum to 1."""
-    weights = [0.5**i for i in range(levels)]
-    return [weight / sum(weights) for weight in weights]

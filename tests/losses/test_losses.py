@@ -10,7 +10,8 @@ import torch
 from autodiffseg.losses.cross_entropy import cross_entropy
 from autodiffseg.losses.dice import dice_loss
 from autodiffseg.losses.focal import focal_loss
-from autodiffseg.losses.segmentation import deep_supervision_weights, probabilities_of, segmentation_loss
+from autodiffseg.losses.resolutions import deep_supervision_weights
+from autodiffseg.losses.segmentation import probabilities_of, segmentation_loss
 from autodiffseg.losses.squared_error import squared_error
 
 KNOWN = torch.ones(1, 1, 4, dtype=torch.bool)

@@ -139,7 +139,7 @@ def test_a_share_of_the_samples_sees_the_first_answer_and_the_others_nothing(
     trainer, batch = make_trainer(name, settings=("self_conditioning_share=0.75",)), make_batch()
     answers: list[Tensor] = []
     first = trainer.probabilities
-    trainer.probabilities = lambda *args: answers.append(first(*args)) or answers[-1]
+    trainer.probabilities = lambda *args, network: answers.append(first(*args)) or answers[-1]
     seen: list[Tensor] = []
     trainer.network.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
     for seed in range(60):
