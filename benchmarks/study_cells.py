@@ -34,13 +34,18 @@ def against_cells(found: Difference | None, p: float | None, *, baseline: bool) 
         return ["baseline", DASH, DASH]
     if found is None:
         return [DASH] * 3
-    shown = DASH if p is None else "<0.0001" if p < 1e-4 else f"{p:.4f}"
-    return [interval_text(found.interval), shown, "yes" if found.on_par else "no"]
+    return [interval_text(found.interval), p_text(p), "yes" if found.on_par else "no"]
 
 
-def interval_text(interval: Interval) -> str:
-    """In Dice points."""
-    return f"{100 * interval.mean:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+def p_text(p: float | None) -> str:
+    """A p-value, or a dash."""
+    return DASH if p is None else "<0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def interval_text(interval: Interval, *, scale: float = 100) -> str:
+    """With its ends; in points of a hundred, unless scaled otherwise."""
+    mean, low, high = (scale * end for end in interval)
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def number(value: float, digits: int) -> str:

@@ -43,13 +43,27 @@ def _best_of_family(state: State) -> Finding:
         ours, theirs = (state.answers(state.study.main_runs(trainer), "Dice") for trainer in ("recycling", name))
         differences[name] = difference(ours, theirs)
     known = {name: found for name, found in differences.items() if found is not None}
-    here = " ".join(f"Less `{name}`: {points(found)}." for name, found in known.items())
+    here = " ".join(f"Less `{name}`: {points(found)}." for name, found in known.items()) + _places(state)
     if any(found.below for found in known.values()):
         return Finding(claim, paper, FAILS, here)
     if len(known) < len(differences):
         return Finding(claim, paper, UNKNOWN, here)
     verdict = HOLDS if all(found.above for found in known.values()) else IN_PART
     return Finding(claim, paper, verdict, here)
+
+
+def _places(state: State) -> str:
+    """Recycling's place in the family by every mean of the main table, once all of it is there."""
+    told = []
+    for sampler in ("ddpm", "ddim"):
+        for metric, sign in (("Dice", -1), ("HD95", 1)):
+            answers = {name: state.answers(state.study.main_runs(name), metric, sampler) for name in FAMILY}
+            means = {name: sign * float(found.values[0].mean()) for name, found in answers.items() if found}
+            if len(means) < len(FAMILY):
+                return ""
+            place = sorted(means, key=lambda name: means[name]).index("recycling") + 1
+            told.append(f"{place} in {metric} with {sampler.upper()}")
+    return f" Its place among the five (training seed 0): {', '.join(told)}."
 
 
 def _does_not_fall(state: State) -> Finding:

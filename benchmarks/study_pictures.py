@@ -19,10 +19,10 @@ Lines = dict[str, list[float]]
 """Trainer -> its values."""
 
 
-def save_pictures(state: State, folder: Path) -> list[tuple[str, str]]:
-    """Draw what there are rows for; file names with what they show."""
+def save_pictures(state: State, folder: Path) -> dict[str, str]:
+    """Draw what there are rows for, NAME.png in `folder`; names with what they show."""
     steps, counts = range(1, STEPS + 1), sorted({*NUMBERS_OF_STEPS, STEPS})
-    found = []
+    found = {}
     drawn: list[tuple[str, str, dict[str, Lines], list[int], str]] = [
         (
             "steps",
@@ -61,11 +61,12 @@ def save_pictures(state: State, folder: Path) -> list[tuple[str, str]]:
         if not measured:
             continue
         kept = {ylabel: {one: lines[one] for one in measured} for ylabel, lines in panels.items()}
-        path = folder / state.study.dataset / f"{name}.png"
-        save_curves(path, positions, kept, title=title, xlabel=xlabel, logarithmic=name == "numbers_of_steps")
-        found.append((path.name, title))
-    if save_differences(state, folder / state.study.dataset / "differences.png"):
-        found.insert(0, ("differences.png", "Dice less that of supervised training, with 95 % intervals"))
+        save_curves(
+            folder / f"{name}.png", positions, kept, title=title, xlabel=xlabel, logarithmic=name == "numbers_of_steps"
+        )
+        found[name] = title
+    if save_differences(state, folder / "differences.png"):
+        found["differences"] = "Dice less that of supervised training, with 95 % intervals"
     return found
 
 
@@ -90,7 +91,7 @@ def save_differences(state: State, path: Path) -> bool:
         plot.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color="#0072b2", capsize=3)
     plot.axvline(0, color="black", linewidth=0.8)
     plot.axvspan(-0.5, 0.5, color="0.92", zorder=0)
-    plot.set_yticks(range(len(known)), [f"{name} ({len(one.seeds)} seeds)" for name, one in known.items()])
+    plot.set_yticks(range(len(known)), [f"{name} ({_seeds(one)})" for name, one in known.items()])
     plot.invert_yaxis()
     plot.set_xlabel("Dice points more than supervised; grey: on par")
     plot.spines[["top", "right"]].set_visible(False)
@@ -101,3 +102,7 @@ def save_differences(state: State, path: Path) -> bool:
 
 def _lines(state: State, values: Callable[[str], list[float]]) -> Lines:
     return {name: values(name) for name in FAMILY}
+
+
+def _seeds(found: Difference) -> str:
+    return f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "1 seed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import study_step_tables as steps
 import study_tables as tables
@@ -27,8 +28,17 @@ CONVENTIONS = """
 - The trainers that noise the label have `log_snr_shift=0` here, as in the paper; our plans shift the noise of
   `diffusion` by default, which has a row of its own.
 """
-Section = tuple[str, str, Callable[[State], str]]
-"""Heading, what stands above the table, the table."""
+
+
+class Section(NamedTuple):
+    """A part of what is told of a dataset."""
+
+    heading: str
+    told: str
+    """What stands above the tables."""
+    tables: tuple[Callable[[State], str], ...]
+    picture: str = ""
+    """Its name, if there is one."""
 
 
 def write_report(results: Path) -> Path:
@@ -60,41 +70,39 @@ def _study(state: State, results: Path) -> Iterator[str]:
         yield "Not yet: " + ", ".join(f"`{name}`" for name in state.missing) + "."
     if not state.rows:
         return
+    pictures = save_pictures(state, results / study.dataset)
     yield ""
     yield "### Which findings hold"
     for finding in findings(state):
         yield f"- **{finding.claim}: {finding.verdict}.** Paper: {finding.paper} Here: {finding.here or 'nothing yet.'}"
-    yield ""
-    for heading, told, table in _sections(state):
-        yield f"### {heading}"
-        yield told
-        yield ""
-        yield table(state)
-    for file, title in save_pictures(state, results):
-        yield f"![{title}]({results.name}/{study.dataset}/{file})"
-        yield ""
-    yield "### Trainings"
+    for section in _sections(state):
+        yield from ("", f"### {section.heading}", section.told)
+        for table in section.tables:
+            yield from ("", table(state).rstrip())
+        if section.picture in pictures:
+            told = pictures[section.picture]
+            yield from ("", f"![{told}]({results.name}/{study.dataset}/{section.picture}.png)")
+    yield from ("", "### Trainings")
     yield from _trainings(state)
 
 
 def _sections(state: State) -> Iterator[Section]:
     purposes = {run.purpose for run in state.study.runs}
     updates = state.study.main_runs("recycling")[0].updates
-    yield "Equal updates", f"All trained for {updates} updates.", tables.equal_updates
-    yield "Per class", "DDPM; the same predictions.", tables.per_class
+    yield Section("Equal updates", f"All trained for {updates} updates.", (tables.equal_updates,))
+    against = (tables.against_supervised,)
+    yield Section("Differences to supervised training", "Of the answers above, paired.", against, "differences")
+    yield Section("Per class", "DDPM; the same predictions.", (tables.per_class,))
     if len(state.study.main_runs("recycling")) > 1:
-        yield "Training seeds", "Mean Dice of each training by itself (DDPM).", tables.training_seeds
+        yield Section("Training seeds", "Mean Dice of each training by itself (DDPM).", (tables.training_seeds,))
     if "equal wall time" in purposes:
-        yield "Equal wall time", _WALL_TIME, tables.equal_wall_time
-    yield "Two models averaged", _AVERAGED, tables.two_averaged
+        yield Section("Equal wall time", _WALL_TIME, (tables.equal_wall_time,))
+    yield Section("Two models averaged", _AVERAGED, (tables.two_averaged,))
     if "ablation" in purposes:
-        yield "Ablations", _ABLATIONS, tables.ablations
-    yield "Over the steps: Dice, DDPM", _STEPS, lambda state: steps.per_step(state, "Dice", "ddpm")
-    yield "Over the steps: Dice, DDIM", _STEPS, lambda state: steps.per_step(state, "Dice", "ddim")
-    yield "Over the steps: HD95 [mm], DDPM", _STEPS, lambda state: steps.per_step(state, "HD95", "ddpm")
-    yield "Spread over sampling seeds", _SPREAD, steps.spread_over_seeds
-    yield "Numbers of sampling steps: DDPM", _NUMBERS, lambda state: steps.numbers_of_steps(state, "ddpm")
-    yield "Numbers of sampling steps: DDIM", _NUMBERS, lambda state: steps.numbers_of_steps(state, "ddim")
+        yield Section("Ablations", _ABLATIONS, (tables.ablations,))
+    yield Section("Over the steps", _STEPS, (steps.dice_ddpm, steps.dice_ddim, steps.hd95_ddpm), "steps")
+    yield Section("Spread over sampling seeds", _SPREAD, (steps.spread_over_seeds,), "spread")
+    yield Section("Numbers of sampling steps", _NUMBERS, (steps.numbers_ddpm, steps.numbers_ddim), "numbers_of_steps")
 
 
 _WALL_TIME = """Recycling's 5000 updates set the time. An update of the others without a first pass costs less, so
@@ -106,7 +114,8 @@ models are better than one. Pairs of different trainers share the training seed;
 cases alone, since its trainings are in several pairs."""
 _ABLATIONS = """Recycling for 2000 updates, one training each, so the intervals say nothing of training anew. The last
 column is without mirroring."""
-_STEPS = "Without mirroring; mean over cases, sampling seeds and training seeds. Supervised training has one pass."
+_STEPS = """Mean after every step, without mirroring, over cases, sampling seeds and training seeds (the paper's Figure
+3). Supervised training has one pass."""
 _SPREAD = """Largest less smallest score of a case's five sampling seeds, averaged over cases and training seeds (the
 paper's Table 4); DDPM, without mirroring."""
 _NUMBERS = "Dice of the answer (the paper's Table 3); training seed 0, without mirroring."

@@ -13,17 +13,19 @@ from autodiffseg.evaluation.statistics import mean_of
 from autodiffseg.evaluation.step_scores import METRICS, curve, spread
 
 
-def per_step(state: State, metric: str, sampler: str) -> str:
-    """The mean after every sampling step, without mirroring, over cases, sampling seeds and training seeds."""
-    rows = [
-        [
-            f"`{name}`",
-            *(number(value, 4 if metric == "Dice" else 2) for value in step_means(state, name, metric, sampler)),
-        ]
-        for name in TRAINERS
-        if not (name == "supervised" and sampler == "ddim")
-    ]
-    return markdown(["trainer", *(f"step {step}" for step in range(1, STEPS + 1))], rows)
+def dice_ddpm(state: State) -> str:
+    """Dice after every step of DDPM."""
+    return _per_step(state, "Dice", "ddpm")
+
+
+def dice_ddim(state: State) -> str:
+    """Dice after every step of DDIM."""
+    return _per_step(state, "Dice", "ddim")
+
+
+def hd95_ddpm(state: State) -> str:
+    """HD95 after every step of DDPM."""
+    return _per_step(state, "HD95", "ddpm")
 
 
 def step_means(state: State, trainer: str, metric: str, sampler: str) -> list[float]:
@@ -54,13 +56,14 @@ def spread_means(state: State, trainer: str, metric: str) -> list[float]:
     return [float(value) for value in np.mean([spread(one.foreground(metric)).mean for one in several], axis=0)]
 
 
-def numbers_of_steps(state: State, sampler: str) -> str:
-    """The number of sampling steps against Dice (the paper's Table 3), without mirroring, training seed 0."""
-    counts = sorted({*NUMBERS_OF_STEPS, STEPS})
-    rows = [
-        [f"`{name}`", *(number(value, 4) for value in number_means(state, name, "Dice", sampler))] for name in FAMILY
-    ]
-    return markdown(["trainer", *(f"{count} steps" for count in counts)], rows)
+def numbers_ddpm(state: State) -> str:
+    """The number of steps of DDPM against Dice (the paper's Table 3)."""
+    return _numbers(state, "ddpm")
+
+
+def numbers_ddim(state: State) -> str:
+    """The number of steps of DDIM against Dice."""
+    return _numbers(state, "ddim")
 
 
 def number_means(state: State, trainer: str, metric: str, sampler: str) -> list[float]:
@@ -68,3 +71,21 @@ def number_means(state: State, trainer: str, metric: str, sampler: str) -> list[
     run = state.study.main_runs(trainer)[0]
     found = [state.scores(run, Part(sampler, count, False)) for count in sorted({*NUMBERS_OF_STEPS, STEPS})]
     return [mean_of(one.foreground(metric)[:, 0, -1]) if one is not None else np.nan for one in found]
+
+
+def _per_step(state: State, metric: str, sampler: str) -> str:
+    shown = [name for name in TRAINERS if not (name == "supervised" and sampler == "ddim")]
+    digits = 4 if metric == "Dice" else 2
+    rows = [
+        [f"`{name}`", *(number(value, digits) for value in step_means(state, name, metric, sampler))] for name in shown
+    ]
+    title = f"{metric}{' [mm]' if metric == 'HD95' else ''}, {sampler.upper()}"
+    return markdown([title, *(f"step {step}" for step in range(1, STEPS + 1))], rows)
+
+
+def _numbers(state: State, sampler: str) -> str:
+    counts = sorted({*NUMBERS_OF_STEPS, STEPS})
+    rows = [
+        [f"`{name}`", *(number(value, 4) for value in number_means(state, name, "Dice", sampler))] for name in FAMILY
+    ]
+    return markdown([f"Dice, {sampler.upper()}", *(f"{n} step{'s' * (n > 1)}" for n in counts)], rows)

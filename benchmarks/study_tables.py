@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from study_cells import DASH, against_cells, interval_text, markdown, number, over_cases, seeds_of
+from study_cells import DASH, against_cells, interval_text, markdown, number, over_cases, p_text, seeds_of
 from study_findings import mean_difference
 from study_measure import STEPS
 from study_pairs import KINDS, pairs
-from study_runs import PAPERS_NAMES, TRAINERS
+from study_runs import PAPERS_NAMES, TRAINERS, Run
 from study_state import State, answer, difference
 
 from autodiffseg.evaluation.statistics import holm, mean_of, std_of
@@ -21,28 +21,56 @@ COST = Path(__file__).parent / "results" / "diffusion_cost.json"
 
 def equal_updates(state: State) -> str:
     """The main table: every trainer after the same number of updates (the paper's Tables 1 and 2)."""
-    baseline = state.answers(state.study.main_runs("supervised"), "Dice")
-    chosen = {name: state.study.main_runs(name) for name in TRAINERS}
-    shifted = state.runs("planned shift", "diffusion")
-    if shifted:
-        chosen["diffusion, planned shift"] = shifted
-    against = {
-        name: difference(state.answers(runs, "Dice"), baseline) for name, runs in chosen.items() if name != "supervised"
-    }
-    adjusted = dict(zip(against, holm([one.test.p if one else None for one in against.values()]), strict=True))
     header = ["trainer", "the paper's name", "seeds", "Dice DDPM", "HD95 DDPM [mm]", "Dice DDIM", "HD95 DDIM [mm]"]
-    header += ["ΔDice to supervised [95 %], points", "p (Holm)", "on par", "passes"]
     rows = []
-    for name, runs in chosen.items():
+    for name, runs in main_groups(state).items():
         trainer, one_pass = runs[0].trainer, runs[0].trainer == "supervised"
-        cells = [f"`{trainer}`" + name.removeprefix(trainer), PAPERS_NAMES[trainer] if name == trainer else DASH]
+        cells = [row_name(name), PAPERS_NAMES[trainer] if name == trainer else DASH]
         cells += [seeds_of(state.answers(runs, "Dice"), runs)]
         for sampler in ("ddpm", "ddim"):
             shown = not (one_pass and sampler == "ddim")
             cells += [over_cases(state.answers(runs, metric, sampler), metric) if shown else DASH for metric in METRICS]
-        cells += against_cells(against.get(name), adjusted.get(name), baseline=name == "supervised")
         rows.append([*cells, "1" if one_pass else str(STEPS)])
+    return markdown([*header, "passes"], rows)
+
+
+def against_supervised(state: State) -> str:
+    """The paired differences of the main table to supervised training, with their tests."""
+    header = ["trainer", "sampler", "seeds compared", "ΔDice [95 %], points", "p (Holm)", "on par"]
+    header += ["ΔHD95 [95 %], mm", "p (Holm)"]
+    baseline = {metric: state.answers(state.study.main_runs("supervised"), metric) for metric in METRICS}
+    chosen = [
+        (name, runs, sampler)
+        for name, runs in main_groups(state).items()
+        for sampler in ("ddpm", "ddim")
+        if name != "supervised"
+    ]
+    found = {
+        metric: [difference(state.answers(runs, metric, sampler), baseline[metric]) for _, runs, sampler in chosen]
+        for metric in METRICS
+    }
+    p = {metric: holm([one.test.p if one else None for one in rows]) for metric, rows in found.items()}
+    rows = []
+    for place, (name, _, sampler) in enumerate(chosen):
+        dice, distance = found["Dice"][place], found["HD95"][place]
+        seeds = ", ".join(map(str, dice.seeds)) if dice else "none"
+        cells = [row_name(name), sampler.upper(), seeds, *against_cells(dice, p["Dice"][place], baseline=False)]
+        far = interval_text(distance.interval, scale=1) if distance else DASH
+        rows.append([*cells, far, p_text(p["HD95"][place])])
     return markdown(header, rows)
+
+
+def main_groups(state: State) -> dict[str, tuple[Run, ...]]:
+    """The rows of the main table: what they are called, and their trainings."""
+    shifted = state.runs("planned shift", "diffusion")
+    groups = {name: state.study.main_runs(name) for name in TRAINERS}
+    return {**groups, "diffusion, planned shift": shifted} if shifted else groups
+
+
+def row_name(name: str) -> str:
+    """With the trainer in code."""
+    trainer, comma, rest = name.partition(",")
+    return f"`{trainer}`{comma}{rest}"
 
 
 def per_class(state: State) -> str:
