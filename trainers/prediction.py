@@ -11,7 +11,9 @@ import torch
 
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.errors import UserError
-from autodiffseg.inference.predictor import CasePredictor, PatchModel
+from autodiffseg.inference.patch_model import PatchModel
+from autodiffseg.inference.predictor import CasePredictor
+from autodiffseg.inference.window_options import WindowOptions
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.sampling import Sampling, Variance
@@ -72,8 +74,10 @@ def make_predictor(
         device=device,
         sampling=sampling or choose_sampling(plan),
         seed=options.seed,
-        step_size=options.step_size,
-        mirroring=options.mirroring,
+        options=WindowOptions(
+            step_size=options.step_size,
+            mirror_axes=None if options.mirroring else (),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from torch import Tensor
 from autodiffseg.inference.mirroring import Mirror, apply_mirrors
 from autodiffseg.inference.philox import MASK, philox
 from autodiffseg.sampling import NoiseSource
+
+CHUNK = 2**21
+"""Voxels whose numbers are made together."""
 
 
 class NoiseField:
@@ -47,6 +51,19 @@ class NoiseField:
         # MPS has no float64; the field must be the same everywhere, so there it is computed on the CPU.
         worker = torch.device("cpu") if device.type == "mps" else device
         groups = -(-channels // 4)
+        planes = max(1, CHUNK // (groups * math.prod(shape[1:])))
+        if shape[0] > planes:  # the numbers of ten rounds take some dozen times the memory of the result
+            slabs = [
+                self.window(
+                    step,
+                    channels,
+                    origin=(origin[0] + first, *origin[1:]),
+                    shape=(min(planes, shape[0] - first), *shape[1:]),
+                    device=device,
+                )
+                for first in range(0, shape[0], planes)
+            ]
+            return torch.cat(slabs, dim=1)
         # Counter words: x, y, z and the group of four channels, each along an axis of its own.
         z, y, x = (
             torch.arange(start, start + size, device=worker).bitwise_and_(MASK).reshape(size, *(1,) * (2 - axis))
@@ -85,21 +102,26 @@ class WindowNoise:
         self._shape = tuple(shape)
         self._device = device
         self._kept: dict[tuple[int, int], Tensor] = {}
+        self._lock = Lock()
 
     def __call__(self, step: int, channels: int) -> Tensor:
         """Standard normal `(B, channels, *shape)` float32."""
-        if (step, channels) in self._kept:
+        # Mirrored versions and models ask again, in threads of their own. On a CPU a field costs some percent of a
+        # network call, so keep it.
+        if self._device.type != "cpu":
+            return self._made(step, channels)
+        with self._lock:
+            if (step, channels) not in self._kept:
+                self._kept[step, channels] = self._made(step, channels)
             return self._kept[step, channels]
+
+    def _made(self, step: int, channels: int) -> Tensor:
         grid = (*(1,) * (3 - len(self._shape)), *self._shape)
         windows = [
             self._field.window(step, channels, origin=origin, shape=grid, device=self._device)
             for origin in self._origins
         ]
-        noise = torch.stack(windows).reshape(len(windows), channels, *self._shape)
-        # Mirrored versions and models ask again. On a CPU a field costs some percent of a network call, so keep it.
-        if self._device.type == "cpu":
-            self._kept[step, channels] = noise
-        return noise
+        return torch.stack(windows).reshape(len(windows), channels, *self._shape)
 
     def mirrored(self, mirrors: Sequence[Mirror]) -> NoiseSource:
         """The same noise, mirrored as the windows are, version by version."""

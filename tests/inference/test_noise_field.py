@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from autodiffseg.inference import noise_field
 from autodiffseg.inference.noise_field import NoiseField, WindowNoise
 
 CPU = torch.device("cpu")
@@ -72,6 +73,17 @@ def test_a_window_is_a_crop_of_any_larger_window(
     small = field.window(2, channels, origin=start, shape=shape, device=CPU)
     z, y, x = offset
     assert torch.equal(small, large[:channels, z:, y:, x:])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_slabs_nor_threads_change_a_bit(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    before, first = torch.get_num_threads(), whole(channels=5)
+    monkeypatch.setattr(noise_field, "CHUNK", 50 * 60 * 7)  # slabs of three planes with two groups of channels
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(whole(channels=5), first)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_field_is_the_same_in_another_process() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from autodiffseg.errors import UserError
 from autodiffseg.inference.noise_field import NoiseField
 from autodiffseg.inference.predictor import CasePredictor
+from autodiffseg.inference.window_options import WindowOptions
 from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
@@ -84,7 +85,8 @@ def of_everything(patch: Tensor, noise: NoiseSource, step: int = 0) -> Tensor:
 def predictor(
     *models: Fake, patch: tuple[int, ...] = (4, 5, 6), axes: tuple[int, ...] | None = None, **options: object
 ):  # type: ignore[no-untyped-def]
-    settings = {"channels": K, "device": CPU, "sampling": Sampling()} | options
+    window = {name: options.pop(name) for name in ("step_size", "patches", "mirror_axes") if name in options}
+    settings = {"channels": K, "device": CPU, "sampling": Sampling(), "options": WindowOptions(**window)} | options
     return CasePredictor(models, configuration(patch, axes), **settings)  # type: ignore[arg-type]
 
 
@@ -95,7 +97,7 @@ def random_image(shape: tuple[int, ...], channels: int = 1) -> np.ndarray:
 sizes = st.tuples(*[st.integers(1, 11)] * 3)
 patches = st.tuples(*[st.integers(1, 7)] * 3).filter(lambda patch: max(patch) > 1)
 options = st.fixed_dictionaries(
-    {"step_size": st.floats(0.3, 1.0), "mirroring": st.booleans(), "tiles_per_batch": st.integers(1, 20)}
+    {"step_size": st.floats(0.3, 1.0), "mirror_axes": st.sampled_from([None, (), (1,)]), "patches": st.integers(1, 20)}
 )
 
 
@@ -150,7 +152,7 @@ def test_batches_change_no_bit_and_hold_no_more_than_asked_for() -> None:
     results = []
     for size in (1, 3, 8, 20, 1000):
         fake = Fake(of_everything)
-        results.append(predictor(fake, tiles_per_batch=size).predict(image, "case"))
+        results.append(predictor(fake, patches=size).predict(image, "case"))
         assert max(fake.batches) <= size
         assert sum(fake.batches) == 4 * 1 * 4 * 8
     for result in results[1:]:
@@ -201,10 +203,10 @@ def test_every_step_is_summed_over_all_windows() -> None:
     np.testing.assert_array_equal(every[2], predictor(Fake(of_noise, steps=3)).predict(image, "case"))
 
 
-@pytest.mark.parametrize("tiles_per_batch", [1, 5, 64])
-def test_a_2d_configuration_predicts_slice_by_slice(tiles_per_batch: int) -> None:
+@pytest.mark.parametrize("patches", [1, 5, 64])
+def test_a_2d_configuration_predicts_slice_by_slice(patches: int) -> None:
     image = random_image((5, 9, 3), channels=2)  # smaller than the patch along x
-    settings = {"patch": (6, 5), "tiles_per_batch": tiles_per_batch}
+    settings = {"patch": (6, 5), "patches": patches}
     result = predictor(Fake(of_place), **settings).predict(image, "case")
     for index in range(5):
         single = predictor(Fake(of_place), patch=(6, 5)).predict(image[:, index : index + 1], "case")
@@ -224,9 +226,24 @@ def test_padding_is_zero_and_cut_off() -> None:
         seen.append(patch.clone())
         return of_image(patch, noise)
 
-    result = predictor(Fake(look), mirroring=False).predict(np.ones((1, 4, 2, 6), dtype=np.float32), "case")
+    result = predictor(Fake(look), mirror_axes=()).predict(np.ones((1, 4, 2, 6), dtype=np.float32), "case")
     assert result.shape == (K, 4, 2, 6)
     assert seen[0][0, 0, 0, :, 0].tolist() == [0, 1, 1, 0, 0]
+
+
+def test_mirror_axes_that_are_asked_for_take_the_place_of_the_plans() -> None:
+    image = random_image((4, 7, 6))
+    planned = predictor(Fake(of_place), axes=(0, 2)).predict(image, "case")
+    np.testing.assert_array_equal(
+        predictor(Fake(of_place), axes=(1,), mirror_axes=(2, 0)).predict(image, "case"), planned
+    )
+    assert np.abs(predictor(Fake(of_place), axes=(0, 2), mirror_axes=()).predict(image, "case") - planned).max() > 0.01
+
+
+@pytest.mark.parametrize("axes", [(3,), (-1,), (1, 1)])
+def test_mirror_axes_that_a_patch_does_not_have_are_refused(axes: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=f"--mirror-axes {','.join(map(str, axes))}: .* axes 0 to 2"):
+        predictor(Fake(of_image), mirror_axes=axes)
 
 
 def test_output_that_is_not_finite_is_refused() -> None:
@@ -247,7 +264,7 @@ def test_models_of_different_length_cannot_be_averaged_step_by_step() -> None:
     assert both.predict(random_image((4, 5, 6)), "case").shape == (K, 4, 5, 6)
 
 
-@pytest.mark.parametrize("wrong", [{"step_size": 0.0}, {"step_size": 1.5}, {"tiles_per_batch": 0}])
+@pytest.mark.parametrize("wrong", [{"step_size": 0.0}, {"step_size": 1.5}, {"patches": 0}])
 def test_options_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needed are"):
         predictor(Fake(of_image), **wrong)
