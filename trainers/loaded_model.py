@@ -79,16 +79,17 @@ def load_model(
     first = trainers[0]
     sampling = choose_sampling(first.plan, *asked.sampling)
     previous = load_previous_stage(folder, first, asked)
+    draws = first.passes(sampling.model_copy(update={"steps": 2})) > 1
     groups = [[trainer] for trainer in trainers] if folds_apart else [trainers]
     members = [
         Member(
-            asked.predictor(group),
+            asked.predictor(group, samples=asked.options.samples if draws else 1),
             first.plan,
             first.configuration_name,
             first.spec,
             previous=previous,
             weight=weight / len(groups),
-            draws=first.passes(sampling.model_copy(update={"steps": 2})) > 1,
+            draws=draws,
         )
         for group in groups
     ]

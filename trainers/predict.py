@@ -40,9 +40,28 @@ def command(
     step_size: Annotated[
         float, typer.Option(min=0.05, max=1.0, help="Distance of the windows as a fraction of the patch.")
     ] = 0.5,
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="tile: each window is sampled by itself. synchronised: all go step by step from one common mask. "
+            "volume: one window holds the whole case, if the memory does."
+        ),
+    ] = "tile",
     mirroring: Annotated[
         bool, typer.Option("--mirroring/--no-mirroring", help="Average over the plan's mirror axes; slower, better.")
     ] = True,
+    mirror_axes: Annotated[
+        str | None, typer.Option(help="Patch axes to mirror along, such as 0,2, or none. Default: the plan's.")
+    ] = None,
+    rotate_mirrors: Annotated[
+        bool,
+        typer.Option(
+            "--rotate-mirrors", help="With --num-samples: one mirrored version a sample, in turn, not all in each."
+        ),
+    ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits on any number of threads; slower on a GPU.")
+    ] = False,
     checkpoint: Annotated[
         str, typer.Option(help="last, or best: chosen on the validation cases, so no fair test on them.")
     ] = "last",
@@ -107,7 +126,7 @@ def command(
     from autodiffseg.sampling import SamplingRequest
 
     from .prediction_job import PredictionJob, run_prediction
-    from .prediction_options import PredictionOptions, WantedOutputs
+    from .prediction_options import PredictionOptions, WantedOutputs, read_mirror_axes, read_mode
 
     job = PredictionJob(
         source=source,
@@ -120,7 +139,11 @@ def command(
             seed=seed,
             samples=samples,
             step_size=step_size,
+            mode=read_mode(mode),
             mirroring=mirroring,
+            mirror_axes=read_mirror_axes(mirror_axes, mirroring=mirroring),
+            rotate_mirrors=rotate_mirrors,
+            deterministic=deterministic,
         ),
         wanted=WantedOutputs(
             probabilities=save_probabilities,

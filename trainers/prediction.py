@@ -18,6 +18,8 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.sampling import Sampling, Variance
 
+from .base import Trainer
+from .call_memory import make_call_bytes
 from .prediction_options import PredictionOptions
 
 
@@ -67,6 +69,7 @@ def make_predictor(
 ) -> CasePredictor:
     """The predictor of trainers of one plan and configuration; without `sampling` the plan's is used."""
     options = options or PredictionOptions()
+    trainers = [model for model in models if isinstance(model, Trainer)]
     return CasePredictor(
         models,
         plan.configuration(configuration),
@@ -75,9 +78,13 @@ def make_predictor(
         sampling=sampling or choose_sampling(plan),
         seed=options.seed,
         options=WindowOptions(
+            mode=options.mode,
             step_size=options.step_size,
-            mirror_axes=None if options.mirroring else (),
+            mirror_axes=options.mirror_axes if options.mirroring else (),
+            rotate_mirrors=options.rotate_mirrors,
+            deterministic=options.deterministic,
         ),
+        call_bytes=make_call_bytes(trainers) if len(trainers) == len(models) else None,
     )
 
 

@@ -140,6 +140,8 @@ def _refuse_contradictions(job: PredictionJob, models: Sequence[LoadedModel]) ->
         one = len(models) == 1
         answers = f"{'answers' if one else 'answer'} in one pass and {'draws' if one else 'draw'} no noise"
         raise UserError(f"--num-samples {job.options.samples}: {names} {answers}, so all would be equal.")
+    if job.options.rotate_mirrors and job.options.samples == 1:
+        raise UserError("--rotate-mirrors: versions take turns over samples; ask for some with --num-samples.")
     if job.wanted.steps and len({model.sampling.steps for model in drawing}) > 1:
         raise UserError(f"--save-steps: {names} are planned with different numbers of steps; give one with --steps.")
 

@@ -26,8 +26,12 @@ class PredictionRequest:
     """What is None is the plan's of each stage."""
     options: PredictionOptions
 
-    def predictor(self, models: Sequence[Trainer]) -> CasePredictor:
+    def predictor(self, models: Sequence[Trainer], *, samples: int = 1) -> CasePredictor:
         """The predictor of models of one plan and configuration together.
+
+        Args:
+            models: the trainers.
+            samples: how many will be drawn; mirrored versions take turns over several alone.
 
         Raises:
             UserError: when their plan cannot be sampled like this.
@@ -40,5 +44,5 @@ class PredictionRequest:
             first.spec,
             device=self.device,
             sampling=choose_sampling(first.plan, *self.sampling),
-            options=self.options,
+            options=self.options if samples > 1 else self.options.model_copy(update={"rotate_mirrors": False}),
         )

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autodiffseg.inference.window_options import Mode
 from autodiffseg.inference.windows import gaussian_weight, origins, padding
 from autodiffseg.plans import ConfigurationPlan
 
-Mode = Literal["tile", "synchronised", "volume"]
-"""Each window goes its whole way alone; all windows go step by step, from one common x_t; one window holds the case."""
 Origin = tuple[int, int, int]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from autodiffseg.inference.tiled_case import Mode
+Mode = Literal["tile", "synchronised", "volume"]
+"""Each window goes its whole way alone; all windows go step by step, from one common x_t; one window holds the case."""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def test_the_options_of_prediction_count_for_both_stages(
     made: list[dict[str, Any]] = []
 
     def remember(models: Any, configuration: Any, **options: Any) -> CasePredictor:
-        made.append({name: options[name] for name in ("device", "sampling", "seed", "step_size", "mirroring")})
+        made.append({name: options[name] for name in ("device", "sampling", "seed", "options")})
         return CasePredictor(models, configuration, **options)
 
     monkeypatch.setattr("autodiffseg.trainers.prediction.CasePredictor", remember)
@@ -202,7 +202,7 @@ def test_the_options_of_prediction_count_for_both_stages(
     )
     low, high = made
     assert low == high
-    assert (low["seed"], low["step_size"], low["mirroring"]) == (7, 1, False)
+    assert (low["seed"], low["options"].step_size, low["options"].mirror_axes) == (7, 1, ())
     assert (low["sampling"].steps, low["sampling"].sampler) == (3, "ddim")
 
 

@@ -179,6 +179,31 @@ def test_the_folder_says_how_it_came_about(images: Path, model: Path, tmp_path: 
     assert "fold 0, 1 (last)" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("trainers")
+def test_the_folder_says_how_windows_and_mirrors_were_used(images: Path, model: Path, tmp_path: Path) -> None:
+    options = ("--mode", "volume", "--mirror-axes", "1,0", "--deterministic")
+    assert predict(images, tmp_path / "out", model, *options) == 0
+    record = json.loads((tmp_path / "out" / "predict.json").read_text())
+    assert (record["mode"], record["mirror_axes"], record["deterministic"]) == ("volume", [1, 0], True)
+
+
+@pytest.mark.usefixtures("trainers")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--mirror-axes", "3"), "--mirror-axes 3: patches of this plan have the axes 0 to 2"),
+        (("--rotate-mirrors",), "--rotate-mirrors: versions take turns over samples"),
+        (("--mode", "whole"), "--mode whole: tile, synchronised and volume"),
+    ],
+)
+def test_options_of_windows_that_cannot_be_followed_are_refused(
+    images: Path, model: Path, tmp_path: Path, capsys: Any, options: tuple[str, ...], told: str
+) -> None:
+    assert predict(images, tmp_path / "out", model, *options) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_sampling_is_the_plans_unless_it_is_given(
     images: Path, model: Path, tmp_path: Path, trainers: dict[str, FakeTrainer]
 ) -> None:
