@@ -39,19 +39,18 @@ def calibration_table(scores: Calibrated) -> ReportTable:
         means = [
             mean_of(np.array(values))
             for values in (
-                [case.reliability.ece for case in column],
                 [case.adaptive_ece for case in column],
                 [case.nll for case in column],
                 [case.brier for case in column],
             )
         ]
         rows.append((first.area, first.statement, len(column), reliability.ece, reliability.mce, *means))
-    header = ("area", "statement", "cases", "ECE", "MCE", "ECE per case", "adaptive ECE per case", "NLL", "Brier")
+    header = ("area", "statement", "cases", "ECE", "MCE", "adaptive ECE", "NLL", "Brier")
     notes = (
         AREA_NOTE,
         f"ECE, MCE: {BINS} bins of one width over the voxels of all cases; the rest: means over cases. NLL in nats.",
     )
-    return ReportTable("Calibration of the probabilities", header, (0, 0, 0, 4, 4, 4, 4, 4, 4), tuple(rows), notes)
+    return ReportTable("Calibration of the probabilities", header, (0, 0, 0, 4, 4, 4, 4, 4), tuple(rows), notes)
 
 
 def calibration_cases_table(scores: Calibrated) -> ReportTable:
@@ -71,7 +70,7 @@ def calibration_cases_table(scores: Calibrated) -> ReportTable:
         for case, of_case in scores.items()
         for score in of_case
     )
-    header = ("case", "area", "statement", "voxels", "ECE", "MCE", "adaptive_ECE", "NLL", "Brier")
+    header = ("case", "area", "statement", "voxels", "ECE", "MCE", "adaptive ECE", "NLL", "Brier")
     return ReportTable("Calibration of every case", header, (0, 0, 0, 0, 4, 4, 4, 4, 4), rows)
 
 
@@ -90,7 +89,7 @@ def detection_table(scores: Detected, dice: Mapping[str, float]) -> ReportTable:
         rank = spearman(np.array([case.mean for case in column]), known)
         missing = int(np.isnan(areas).sum())
         rows.append((first.area, first.uncertainty, len(column) - missing, *interval, rank))
-    header = ("area", "uncertainty", "cases", "AUROC", "AUROC low", "AUROC high", "Spearman with Dice")
+    header = ("area", "uncertainty", "cases", "AUROC", "low", "high", "Spearman")
     notes = (
         AREA_NOTE,
         "AUROC of the uncertainty as a detector of wrong voxels: mean over the cases that have right and wrong ones, "

@@ -47,7 +47,8 @@ def _draw_panel(above: Axes, below: Axes, statements: Mapping[str, Reliability],
         colour, marker = PALETTE[order % len(PALETTE)], MARKERS[order % len(MARKERS)]
         above.plot(confidence, rate, color=colour, marker=marker, markersize=4, linewidth=1.4, label=statement)
         edges = np.linspace(0, 1, len(found.voxels) + 1)
-        below.stairs(np.maximum(found.voxels, 0.5), edges, color=colour, linewidth=1.4)
+        voxels = np.where(found.voxels > 0, found.voxels, np.nan)  # on a logarithmic scale nothing has no place
+        below.stairs(voxels, edges, color=colour, linewidth=1.4)
     above.set_title(name)
     above.set_ylabel("hit rate")
     above.set_xlim(0, 1)

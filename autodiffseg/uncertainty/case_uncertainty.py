@@ -98,8 +98,14 @@ def table_text(records: Sequence[CaseUncertainty]) -> str:
         entropies = [area.get(part) if area else None for area in _areas(record) for part in ENTROPIES]
         classes = [cell for name in names for cell in _cells(record.classes.get(name))]
         cells = [record.case, record.models, record.samples, *entropies, *classes, record.interval]
-        writer.writerow(["" if cell is None else cell for cell in cells])
+        writer.writerow(map(_text, cells))
     return text.getvalue()
+
+
+def _text(cell: float | str | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
 
 
 def _areas(record: CaseUncertainty) -> tuple[dict[str, float] | None, ...]:
