@@ -28,7 +28,7 @@ class CaseExtra(Protocol):
     """What is gathered and written of one case."""
 
     def see(self, draw: Draw) -> None:
-        """Told every draw, members within samples, between the calls of the network; what it takes costs time there.
+        """Told every draw, members within samples, one after the other but not always in the same thread.
 
         The arrays must not be changed, nor kept: they may be as large as the memory allows.
         """

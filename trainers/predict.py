@@ -100,6 +100,24 @@ def command(
             "Default: with several samples.",
         ),
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="GB",
+            help="Memory for probabilities; above it they are kept on disk in OUTPUT meanwhile. "
+            "Default: half of what is free.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--num-workers",
+            min=0,
+            help="Threads that write while the network goes on; one more reads ahead. They do not change the result; "
+            "0: one after the other.",
+        ),
+    ] = 1,
 ) -> None:
     """Segment new images with a trained model, or with several.
 
@@ -126,7 +144,7 @@ def command(
     from autodiffseg.sampling import SamplingRequest
 
     from .prediction_job import PredictionJob, run_prediction
-    from .prediction_options import PredictionOptions, WantedOutputs, read_mirror_axes, read_mode
+    from .prediction_options import PredictionOptions, Resources, WantedOutputs, read_mirror_axes, read_mode
 
     job = PredictionJob(
         source=source,
@@ -152,6 +170,7 @@ def command(
         ),
         postprocessing=postprocessing,
         postprocess=postprocess,
+        resources=Resources(memory, workers),
         part=part,
         go_on=go_on,
         device=device,

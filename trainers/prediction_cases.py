@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from autodiffseg.errors import UserError
-from autodiffseg.images import read_case, read_geometry
-from autodiffseg.nifti import count_nonfinite, written_spacing
-from autodiffseg.preprocessing.case_store import PreprocessedCase
-from autodiffseg.text_headers import require_undamaged
+from autodiffseg.inference.beside import Beside, read_ahead
+from autodiffseg.inference.probability_store import ProbabilityStore
 
-from .member import Member, ShownCase
+from .case_reading import ReadCase, read_case_for
+from .member import Member
+from .prediction_memory import array_limit
+from .prediction_options import Resources
 from .prediction_outputs import PredictionOutputs
 
 OUT_OF_MEMORY = (
@@ -27,74 +27,95 @@ OUT_OF_MEMORY = (
 
 
 def predict_cases(
-    members: Sequence[Member], cases: Mapping[str, tuple[Path, ...]], outputs: PredictionOutputs
-) -> Iterator[tuple[str, str | None]]:
-    """Predict raw cases one by one.
+    members: Sequence[Member],
+    cases: Mapping[str, tuple[Path, ...]],
+    outputs: PredictionOutputs,
+    resources: Resources | None = None,
+) -> Generator[tuple[str, str | None], None, None]:
+    """Predict raw cases; while the network is busy with one the next is read and the one before is written.
 
     Args:
         members: whose probabilities are averaged, one or more, of the same labels.
         cases: case -> image files in channel order.
         outputs: what is written, and where.
+        resources: what it may take; it changes no file.
 
     Yields:
-        Each case with None, or with what is wrong with it; a bad case, or one too large for the memory, does not stop
-        the others.
+        Each case in turn, once all its files are there, with None, or with what is wrong with it; a bad case, or one
+        too large for the memory, does not stop the others.
     """
-    for case, files in cases.items():
-        fault = None
+    resources = resources or Resources()
+    store = ProbabilityStore(outputs.folder, array_limit(members, outputs, resources))
+    under_way: deque[_CaseUnderWay] = deque()
+    read = partial(read_case_for, members)
+    # The store is closed first: then who still writes soon ends, and no file of it appears.
+    with Beside(resources.workers) as beside, store:
+        for (case, _), ready in read_ahead(cases.items(), read, beside=resources.workers > 0):
+            under_way.append(_CaseUnderWay(case))
+            under_way[-1].predict(ready, outputs, store, beside)
+            del ready
+            while under_way and under_way[0].is_done:
+                yield under_way.popleft().outcome()
+        while under_way:
+            yield under_way.popleft().outcome()
+
+
+class _CaseUnderWay:
+    """A case whose files are being made."""
+
+    def __init__(self, case: str) -> None:
+        self._case = case
+        self._writings: list[Future[None]] = []
+        self._error: Exception | None = None
+
+    def predict(
+        self, ready: Future[ReadCase], outputs: PredictionOutputs, store: ProbabilityStore, beside: Beside
+    ) -> None:
+        """Everything but what is still being written."""
         try:
-            for write in outputs.jobs(_show(members, case, files), members[0].spec):
-                write()
-        except UserError as error:
-            fault = str(error)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            fault = OUT_OF_MEMORY
-        if fault == OUT_OF_MEMORY and torch.cuda.is_available():
-            torch.cuda.empty_cache()  # after the except block, whose traceback keeps the tensors alive
-        yield case, fault
+            shown = ready.result().show()
+            for write, in_turn in outputs.jobs(shown, shown[0].member.spec, store):
+                for earlier in self._writings:
+                    if earlier.done():
+                        earlier.result()  # what has failed once is not gone on with
+                self._writings.append(beside.submit(partial(_write, write, tuple(self._writings) if in_turn else ())))
+        except Exception as error:
+            # The traceback of what is no fault of the code would only keep arrays and tensors alive.
+            self._error = error.with_traceback(None) if _fault(error) else error
+        if torch.cuda.is_available() and self._error is not None and _is_out_of_memory(self._error):
+            torch.cuda.empty_cache()
+
+    @property
+    def is_done(self) -> bool:
+        return all(writing.done() for writing in self._writings)
+
+    def outcome(self) -> tuple[str, str | None]:
+        """The case and its fault, when all has been written."""
+        errors = [self._error, *(writing.exception() for writing in self._writings)]
+        error = next((error for error in errors if error is not None), None)
+        if error is not None and _fault(error) is None:
+            error.add_note(f"This happened with case {self._case}.")
+            raise error
+        return self._case, None if error is None else _fault(error)
 
 
-def _show(members: Sequence[Member], case: str, files: Sequence[Path]) -> list[ShownCase]:
-    image, geometry = read_case(files)
-    _require_sound(files, image)
-    # What several members want alike is made once.
-    prepared: dict[str, PreprocessedCase] = {}
-    seen: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
-    shown = []
-    for member in members:
-        if member.grid not in prepared:
-            prepared[member.grid] = member.prepare(image, geometry, case)
-        key = member.grid, id(member.previous)  # folds of one model share their previous stage
-        if key not in seen:
-            seen[key] = member.show(prepared[member.grid], image, geometry)
-        shown.append(ShownCase(member, seen[key], prepared[member.grid].properties))
-    return shown
+def _write(write: Callable[[], None], others: Sequence[Future[None]]) -> None:
+    """Write when the others have been written; their failure is its own."""
+    for other in others:
+        other.result()
+    write()
 
 
-def _require_sound(files: Sequence[Path], image: npt.NDArray[np.float32]) -> None:
-    """Refuse what the integrity check refuses in training images: values or voxel sizes that mean nothing.
-
-    The bytes of NIfTI files are asked, since the reader has put 0 and 1 mm in their place.
-    """
-    for path in files:
-        try:
-            spacing = written_spacing(path) or read_geometry(path).spacing[::-1]
-            broken = count_nonfinite(path)
-            require_undamaged(path)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{path} is damaged ({error}); copy it again.") from error
-        if not all(math.isfinite(step) and step > 0 for step in spacing):
-            shown = ", ".join(f"{step:.4g}" for step in spacing)
-            raise UserError(f"{path}: the voxel size is ({shown}) mm (x, y, z); write the true one into the file.")
-        if broken:
-            raise UserError(f"{path} holds {broken} voxels that are NaN or infinite; replace them.")
-    if not np.isfinite(image).all():
-        raise UserError(f"{' or '.join(map(str, files))} holds NaN or infinite values; replace them.")
+def _fault(error: BaseException) -> str | None:
+    """What is wrong with a case, or None for a mistake in the code."""
+    if isinstance(error, UserError):
+        return str(error)
+    return OUT_OF_MEMORY if _is_out_of_memory(error) else None
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     # Only on CUDA has torch a class of its own for it; these are its words for CPU and MPS.
     words = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
+    if isinstance(error, RuntimeError) and any(word in str(error) for word in words):
+        return True
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)

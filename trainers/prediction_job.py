@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from .prediction_folder import (
     select_cases,
     write_dataset_json,
 )
-from .prediction_options import PredictionOptions, WantedOutputs
+from .prediction_options import PredictionOptions, Resources, WantedOutputs
 
 if TYPE_CHECKING:
     from .loaded_model import LoadedModel
@@ -48,6 +49,7 @@ class PredictionJob:
     """Rules other than the models' own."""
     postprocess: bool
     """Whether components are removed at all."""
+    resources: Resources
     part: str
     go_on: bool
     device: str | None
@@ -74,6 +76,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     from .model_set import load_model_set
     from .precision import choose_device, choose_precision
     from .prediction_cases import predict_cases
+    from .prediction_memory import forecast
     from .prediction_outputs import PredictionOutputs
     from .prediction_request import PredictionRequest
 
@@ -116,8 +119,12 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     if cleaning.told:
         console.print(cleaning.told, soft_wrap=True, markup=False)
     members = [member for model in models for member in model.members]
-    outcomes = _with_progress(predict_cases(members, todo, outputs), len(todo), console)
-    bad |= {case: fault for case, fault in outcomes if fault is not None}
+    steps = max(model.sampling.steps if job.wanted.steps and model.member.draws else 1 for model in models)
+    if line := forecast(members, todo.values(), outputs, job.resources, steps=steps):
+        console.print(line, soft_wrap=True)
+    with closing(predict_cases(members, todo, outputs, job.resources)) as outcomes:
+        ended = _with_progress(outcomes, len(todo), console)
+        bad |= {case: fault for case, fault in ended if fault is not None}
     for folder in outputs.subfolders():
         write_dataset_json(folder, dataset)
     console.print(f"Label maps are in {job.out}.", soft_wrap=True)

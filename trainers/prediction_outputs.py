@@ -6,19 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from autodiffseg.images import write_image
 from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.inference.probability_file import probability_file
+from autodiffseg.inference.probability_store import ProbabilityStore, StoredMean, StoredSteps, StoredVolumes
 from autodiffseg.labels import LabelSpec
 from autodiffseg.uncertainty.map_files import existing_maps, record_file
 
 from .extra_output import CaseExtra, Draw, ExtraOutput, FinishLabel
 from .member import ShownCase
 from .prediction_options import WantedOutputs
+
+
+class Writing(NamedTuple):
+    """Files of a case that can be written."""
+
+    write: Callable[[], None]
+    in_turn: bool = False
+    """Whether it is to be done after all earlier ones of the case."""
 
 
 @dataclass(frozen=True)
@@ -63,53 +70,48 @@ class PredictionOutputs:
         paths += [self.folder / name for extra in self.extras for name in extra.names(case)]
         return all(path.is_file() for path in paths)
 
-    def jobs(self, shown: Sequence[ShownCase], spec: LabelSpec) -> Iterator[Callable[[], None]]:
-        """Predict a case. Each function that is yielded writes some of its files and needs no network.
+    def jobs(self, shown: Sequence[ShownCase], spec: LabelSpec, store: ProbabilityStore) -> Iterator[Writing]:
+        """Predict a case. What is yielded writes some of its files and needs no network.
 
-        They may run in another thread while this goes on; the last one, which writes the label map, only when all
-        others have ended. What they write from is not changed afterwards.
+        It may be done in another thread while this goes on; the last one, with the label map, when all others are done.
 
         Args:
             shown: the case, as each member sees it.
             spec: what the channels mean.
+            store: where the probabilities are kept until they have been written.
 
         Raises:
-            UserError: when the output is not finite; a function, when a file cannot be written.
+            UserError: when the output is not finite; from what is yielded, when a file cannot be written.
         """
         extras = [extra.begin(shown[0].properties.case) for extra in self.extras]
-        means: list[npt.NDArray[np.float32]] = []
-        drawn: list[npt.NDArray[np.float32]] = []
+        means = [StoredMean(store, self.samples) if case.member.draws else None for case in shown]
+        drawn: list[StoredSteps] = []
         for sample in range(self.samples):
-            # Each (S, K, Z, Y, X), S being 1 for members that answer at once; those are asked once.
+            # S is 1 for members that answer at once; those are asked once.
             drawn = [
-                self._draw(case, sample) if case.member.draws or sample == 0 else drawn[number]
+                self._draw(case, sample, store, means[number]) if case.member.draws or sample == 0 else drawn[number]
                 for number, case in enumerate(shown)
             ]
-            predictions = _predictions(shown, [steps[-1] for steps in drawn])
-            for extra in extras:
-                for member, prediction in enumerate(predictions):
-                    extra.see(Draw(member, sample, prediction))
-            if self.samples == 1:
-                means = drawn
-                break
-            yield partial(self._write, f"sample_{sample}", predictions, spec)
-            if not means:
-                means = [np.zeros_like(steps) for steps in drawn]
-            for mean, steps in zip(means, drawn, strict=True):
-                mean += steps
+            predictions = _predictions(shown, [steps.step(-1) for steps in drawn])
+            draws = [Draw(member, sample, prediction) for member, prediction in enumerate(predictions)]
+            if extras:
+                yield Writing(partial(_see, extras, draws), in_turn=True)
+            if self.samples > 1:
+                yield Writing(partial(self._write, f"sample_{sample}", predictions, spec))
+        answers = drawn
         if self.samples > 1:
-            for mean in means:
-                mean /= self.samples
-        for number in range(max(map(len, means)) if self.wanted.steps else 0):
-            step = _predictions(shown, [mean[min(number, len(mean) - 1)] for mean in means])
-            yield partial(self._write, f"step_{number + 1}", step, spec)
-        yield partial(self._write, "", _predictions(shown, [mean[-1] for mean in means]), spec, extras)
+            answers = [mean.steps if mean else steps for mean, steps in zip(means, drawn, strict=True)]
+        del drawn
+        for number in range(max(map(len, answers)) if self.wanted.steps else 0):
+            step = _predictions(shown, [steps.step(min(number, len(steps) - 1)) for steps in answers])
+            yield Writing(partial(self._write, f"step_{number + 1}", step, spec))
+        answer = _predictions(shown, [steps.step(-1) for steps in answers])
+        yield Writing(partial(self._write, "", answer, spec, extras), in_turn=True)
 
-    def _draw(self, shown: ShownCase, sample: int) -> npt.NDArray[np.float32]:
+    def _draw(self, shown: ShownCase, sample: int, store: ProbabilityStore, mean: StoredMean | None) -> StoredSteps:
         predictor, case = shown.member.predictor, shown.properties.case
-        if self.wanted.steps:
-            return predictor.predict_every_step(shown.image, case, sample=sample)
-        return predictor.predict(shown.image, case, sample=sample)[None]
+        planes = predictor.predict_planes(shown.image, case, sample=sample, every_step=self.wanted.steps)
+        return store.keep(planes, shown.properties.shape, mean if self.samples > 1 else None)
 
     def _write(
         self, subfolder: str, predictions: Sequence[Prediction], spec: LabelSpec, extras: Sequence[CaseExtra] = ()
@@ -129,7 +131,13 @@ class PredictionOutputs:
         write_image(folder / f"{properties.case}{self.ending}", label, properties.geometry)
 
 
-def _predictions(shown: Sequence[ShownCase], volumes: Sequence[npt.NDArray[np.float32]]) -> list[Prediction]:
+def _see(extras: Sequence[CaseExtra], draws: Sequence[Draw]) -> None:
+    for extra in extras:
+        for draw in draws:
+            extra.see(draw)
+
+
+def _predictions(shown: Sequence[ShownCase], volumes: Sequence[StoredVolumes]) -> list[Prediction]:
     return [
         Prediction(channels, case.properties, case.member.plan, case.member.weight)
         for case, channels in zip(shown, volumes, strict=True)

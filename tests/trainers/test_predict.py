@@ -271,7 +271,7 @@ def test_label_maps_of_another_model_are_gone_before_the_first_case(
 
     def stopped(*arguments: Any, **options: Any) -> Iterator[tuple[str, str | None]]:
         seen.append(names(out))
-        return iter(())
+        yield from ()
 
     with monkeypatch.context() as patched:
         patched.setattr("autodiffseg.trainers.prediction_cases.predict_cases", stopped)

@@ -11,6 +11,8 @@ import pytest
 from autodiffseg.cli import run
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_label
+from autodiffseg.inference.probability_store import ProbabilityStore
+from autodiffseg.inference.window_sum import Planes
 from autodiffseg.labels import LabelSpec
 from autodiffseg.trainers.extra_output import Draw
 from autodiffseg.trainers.member import Member, ShownCase
@@ -26,18 +28,16 @@ FOREGROUND = [[(0.9, 0.2, 0.3), (0.8, 0.6, 0.1)], [(0.7, 0.9, 0.1), (0.9, 0.3, 0
 class Known:
     """A predictor whose answers are known."""
 
-    def predict_every_step(self, image: Any, case: str, *, sample: int = 0) -> Any:
+    def predict_planes(self, image: Any, case: str, *, sample: int = 0, every_step: bool = False) -> Any:
         foreground = np.array(FOREGROUND[sample], dtype=np.float32).reshape(2, 1, 1, 1, 3)
-        return np.concatenate([1 - foreground, foreground], axis=1)
-
-    def predict(self, image: Any, case: str, *, sample: int = 0) -> Any:
-        return self.predict_every_step(image, case, sample=sample)[-1]
+        steps = np.concatenate([1 - foreground, foreground], axis=1)
+        yield Planes(0, steps if every_step else steps[-1:])
 
 
 class Properties:
     """Of a case that lies on the grid of its image."""
 
-    case, geometry, crop = "a", GRID, ((0, 1), (0, 1), (0, 3))
+    case, geometry, crop, shape = "a", GRID, ((0, 1), (0, 1), (0, 3)), GRID.shape
 
 
 class Order:
@@ -53,10 +53,16 @@ def shown(weight: float = 1.0, predictor: Any = None, *, draws: bool = True) -> 
     return ShownCase(member, np.zeros((1, 1, 1, 3), np.float32), properties)
 
 
+def write_all(outputs: PredictionOutputs, cases: list[ShownCase], *, later: bool = False, limit: float = 1e9) -> None:
+    with ProbabilityStore(outputs.folder, limit) as store:
+        jobs = outputs.jobs(cases, SPEC, store)
+        for write, _ in list(jobs) if later else jobs:
+            write()
+
+
 def written(outputs: PredictionOutputs) -> dict[str, list[int]]:
     """File -> its label map, after the prediction of case `a`."""
-    for write in outputs.jobs([shown()], SPEC):
-        write()
+    write_all(outputs, [shown()])
     files = sorted(outputs.folder.rglob("*.nii.gz"))
     return {str(path.relative_to(outputs.folder)): read_label(path)[0].ravel().tolist() for path in files}
 
@@ -92,12 +98,12 @@ def test_probabilities_lie_beside_every_label_map(tmp_path: Path) -> None:
 
 def test_members_are_averaged_by_weight(tmp_path: Path) -> None:
     class Opposite(Known):
-        def predict_every_step(self, image: Any, case: str, *, sample: int = 0) -> Any:
-            return super().predict_every_step(image, case, sample=sample)[:, ::-1]
+        def predict_planes(self, *arguments: Any, **options: Any) -> Any:
+            for first, steps in super().predict_planes(*arguments, **options):
+                yield Planes(first, steps[:, ::-1])
 
     outputs = PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True))
-    for write in outputs.jobs([shown(3.0), shown(1.0, Opposite())], SPEC):
-        write()
+    write_all(outputs, [shown(3.0), shown(1.0, Opposite())])
     with np.load(tmp_path / "a.npz") as file:
         foreground = file["probabilities"][1].ravel()
     np.testing.assert_allclose(foreground, [0.75 * p + 0.25 * (1 - p) for p in FOREGROUND[0][1]], atol=1e-3)
@@ -107,15 +113,14 @@ def test_a_member_without_noise_is_asked_once_and_counts_in_every_sample_and_ste
     class Sure(Known):
         asked = 0
 
-        def predict_every_step(self, image: Any, case: str, *, sample: int = 0) -> Any:
+        def predict_planes(self, *arguments: Any, **options: Any) -> Any:
             self.asked += 1
-            return np.float32([0.6, 0.4]).reshape(1, 2, 1, 1, 1).repeat(3, axis=4)
+            yield Planes(0, np.float32([0.6, 0.4]).reshape(1, 2, 1, 1, 1).repeat(3, axis=4))
 
     sure = Sure()
     both = [shown(0.5, sure, draws=False), shown(0.5)]
     outputs = PredictionOutputs(tmp_path, ".nii.gz", WantedOutputs(probabilities=True, steps=True), samples=2)
-    for write in outputs.jobs(both, SPEC):
-        write()
+    write_all(outputs, both)
     assert sure.asked == 1
     mean = np.mean(FOREGROUND, axis=0)
     for folder, drawn in {"sample_1": FOREGROUND[1][1], "step_1": mean[0], "step_2": mean[1], ".": mean[1]}.items():
@@ -127,8 +132,7 @@ def test_a_member_without_noise_is_asked_once_and_counts_in_every_sample_and_ste
 def test_writing_later_gives_the_same_files(tmp_path: Path) -> None:
     options = (".nii.gz", WantedOutputs(probabilities=True, steps=True))
     now = written(PredictionOutputs(tmp_path / "now", *options, samples=2))
-    for write in list(PredictionOutputs(tmp_path / "later", *options, samples=2).jobs([shown()], SPEC)):
-        write()
+    write_all(PredictionOutputs(tmp_path / "later", *options, samples=2), [shown()], later=True)
     files = sorted((tmp_path / "later").rglob("*.nii.gz"))
     assert {str(path.relative_to(tmp_path / "later")): read_label(path)[0].ravel().tolist() for path in files} == now
 
@@ -174,6 +178,22 @@ def test_an_extra_output_sees_every_draw_and_writes_before_the_label_map(tmp_pat
     assert tmp_path / "a_journal.txt" in outputs.existing("a")
     (tmp_path / "a_journal.txt").unlink()
     assert not outputs.is_done("a")
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_on_disk_everything_is_as_in_memory(samples: int, tmp_path: Path) -> None:
+    options: Any = (".nii.gz", WantedOutputs(probabilities=True, steps=True), samples)
+    for name, limit in (("memory", 1e9), ("disk", 0.0)):
+        write_all(PredictionOutputs(tmp_path / name, *options), [shown()], limit=limit)
+    files = {name: sorted((tmp_path / name).rglob("*.*z")) for name in ("memory", "disk")}
+    assert len(files["disk"]) == 2 * (3 if samples == 1 else 5)
+    for one, other in zip(files["memory"], files["disk"], strict=True):
+        assert one.relative_to(tmp_path / "memory") == other.relative_to(tmp_path / "disk")
+        if one.suffix == ".npz":
+            np.testing.assert_array_equal(np.load(one)["probabilities"], np.load(other)["probabilities"])
+        else:
+            np.testing.assert_array_equal(read_label(one)[0], read_label(other)[0])
+    assert not list((tmp_path / "disk").glob(".*"))
 
 
 def test_a_case_is_done_when_all_that_is_wanted_is_there(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_geometry, read_image, read_label
+from autodiffseg.inference.probability_store import ProbabilityStore
+from autodiffseg.inference.window_sum import Planes
 from autodiffseg.labels import LabelSpec
 from autodiffseg.trainers.member import Member, ShownCase
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
@@ -33,14 +35,14 @@ class Known:
     def __init__(self, answers: NDArray[np.float32]) -> None:
         self.answers = answers
 
-    def predict(self, image: Any, case: str, *, sample: int = 0) -> Any:
-        return self.answers[sample].copy()
+    def predict_planes(self, image: Any, case: str, *, sample: int = 0, every_step: bool = False) -> Any:
+        yield Planes(0, self.answers[sample][None])
 
 
 class Properties:
     """Of a case that lies on the grid of its image."""
 
-    case, geometry, crop = "a", GRID, tuple((0, size) for size in SHAPE)
+    case, geometry, crop, shape = "a", GRID, tuple((0, size) for size in SHAPE), SHAPE
 
 
 class Order:
@@ -65,8 +67,9 @@ def predict(folder: Path, answers: NDArray[np.float32], errors: VolumeErrors = S
         shown.append(ShownCase(member, np.zeros((1, *SHAPE), np.float32), properties))  # type: ignore[arg-type]  # too
     extra = UncertaintyOutput(folder, ".nii.gz", SPEC, members=models, samples=samples, errors=errors)
     outputs = PredictionOutputs(folder, ".nii.gz", samples=samples, extras=(extra,))
-    for write in outputs.jobs(shown, SPEC):
-        write()
+    with ProbabilityStore(folder) as store:
+        for write, _ in outputs.jobs(shown, SPEC, store):
+            write()
     assert outputs.is_done("a")
     return CaseUncertainty.load(record_file(folder, "a"))
 
