@@ -48,6 +48,9 @@ class RunRecord(Record):
     """True once all updates are done and the last checkpoint is written."""
     training_seconds: float = 0.0
     """Wall time of the updates, over all sittings."""
+    peak_memory_gb: float = 0.0
+    """Most memory during the updates in 1e9 bytes: by tensors on a GPU, else by the process without its workers; 0 is
+    unknown."""
     parameters: int = 0
     device: str = ""
     precision: str = ""

@@ -13,6 +13,7 @@ import torch
 from autodiffseg.dataloading.batches import Batch, BatchSource, batch_stream
 from autodiffseg.errors import UserError
 from autodiffseg.losses.segmentation import Loss
+from autodiffseg.memory.peak import PeakMemory
 from autodiffseg.runs import RECORD, RunRecord
 
 from .base import Trainer
@@ -78,7 +79,7 @@ class Loop:
             UserError: when the loss is not finite.
             KeyboardInterrupt: after a checkpoint, when the user asked to stop.
         """
-        began = time.perf_counter() - self.record.training_seconds
+        began, memory = time.perf_counter() - self.record.training_seconds, PeakMemory(self.trainer.device)
         logbook = Logbook(self.folder, resume_at=self.update)
         options, iterations = self.trainer.options, self.record.iterations
         self.trainer.network.train()
@@ -98,7 +99,9 @@ class Loop:
                 stopping = stop_asked()
                 if self.update % options.checkpoint_every == 0 or self.update == iterations or stopping:
                     self._refuse_nonfinite(tally)
-                    self.record = self.record.model_copy(update={"training_seconds": time.perf_counter() - began})
+                    most = max(self.record.peak_memory_gb, memory.gb() or 0.0)
+                    spent = {"training_seconds": time.perf_counter() - began, "peak_memory_gb": most}
+                    self.record = self.record.model_copy(update=spent)
                     self._save(LAST)
                 on_update(self.update, row)
                 if stopping and self.update < iterations:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from autodiffseg.errors import UserError
+from autodiffseg.memory.peak import PeakMemory
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.sampling import Sampling, SamplingRequest
@@ -84,17 +86,19 @@ def validate_fold(
     # Where there is a summary it tells of all label maps beside it, also when this validation is interrupted: a cascade
     # relies on them.
     (out / SUMMARY).unlink(missing_ok=True)
+    memory, began = PeakMemory(folds[0].trainer.device), time.perf_counter()
     for case in cases:
         predict_stored_case(members, case, out / f"{case}{ending}")
         if on_case is not None:
             on_case(case)
+    cost = {"prediction_seconds": time.perf_counter() - began, "peak_memory_gb": memory.gb()}
     summary = evaluate_folder(
         out, workspace.reference_labels(record.dataset), spec, ending=ending, cases=cases, processes=1
     )
     passes = [fold.trainer.passes(sampling) for fold, sampling in zip(folds, samplings, strict=True)]
     sampling = samplings[passes.index(max(passes))]  # one that answers at once has no use for its own
     notes = {"checkpoint": checkpoint, "updates": record.iterations_done, "sampling": sampling.model_dump()}
-    write_summary(summary, out, **notes, passes=sum(passes))
+    write_summary(summary, out, **notes, passes=sum(passes), **cost)
     return summary
 
 

@@ -39,8 +39,9 @@ CONVENTIONS = {
     "foreground_mean": "mean of the means of the foreground classes or regions",
 }
 
-NOTES = ("checkpoint", "updates", "sampling", "passes")
-"""What `validate` adds: the weights scored, how they were sampled, and how many network calls a patch took."""
+NOTES = ("checkpoint", "updates", "sampling", "passes", "prediction_seconds", "peak_memory_gb")
+"""What `validate` adds: the weights scored, how they were sampled, how many network calls a patch took, and the wall
+time and memory of predicting all cases."""
 
 Scores = dict[str, float]
 """Metric -> value."""

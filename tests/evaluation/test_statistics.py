@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from autodiffseg.evaluation.statistics import bootstrap_mean, group_means, holm, mean_of, paired_wilcoxon, std_of
+from autodiffseg.evaluation.statistics import (
+    bootstrap_mean,
+    bootstrap_means,
+    group_means,
+    holm,
+    mean_of,
+    paired_wilcoxon,
+    rank_biserial,
+    std_of,
+)
 
 
 def test_wilcoxon_of_one_sided_differences_is_exact() -> None:
@@ -57,3 +66,23 @@ def test_means_leave_out_what_is_missing() -> None:
     values = np.array([1.0, 3.0, math.nan])
     assert (mean_of(values), std_of(values)) == pytest.approx((2.0, math.sqrt(2)))
     assert math.isnan(mean_of(values[2:]))
+
+
+def test_the_effect_size_by_hand() -> None:
+    assert rank_biserial(np.array([1.0, 2, 3, -4])) == pytest.approx((1 + 2 + 3 - 4) / 10)
+    assert rank_biserial(np.array([0.0, 5, -9])) == pytest.approx((2 - 3) / 5)  # the zero takes the first rank
+    assert paired_wilcoxon(np.arange(1.0, 9.0), np.zeros(8)).effect == 1.0
+    assert paired_wilcoxon(np.zeros(8), np.arange(1.0, 9.0)).effect == -1.0
+
+
+def test_columns_are_bootstrapped_together_as_they_are_alone() -> None:
+    values = np.random.default_rng(1).normal(size=(60, 3)) * (1, 5, 1)
+    values[:50, 2] = math.nan
+    together = bootstrap_means(values)
+    for column, interval in zip(values.T, together, strict=True):
+        alone = bootstrap_mean(column)
+        assert interval.mean == pytest.approx(alone.mean)
+        width = alone.high - alone.low
+        assert interval.low == pytest.approx(alone.low, abs=0.1 * width)
+        assert interval.high == pytest.approx(alone.high, abs=0.1 * width)
+    assert all(math.isnan(value) for value in bootstrap_means(np.full((5, 1), math.nan))[0])
