@@ -154,8 +154,9 @@ def bootstrap_means(
     """
     count = len(values)
     known = ~np.isnan(values)
+    nothing = Interval(float("nan"), float("nan"), float("nan"))
     if not count:
-        return (Interval(float("nan"), float("nan"), float("nan")),) * values.shape[1]
+        return tuple(nothing for _ in values.T)
     drawn = _drawn(count, samples, seed)  # (samples, units)
     weights = drawn @ known
     with np.errstate(invalid="ignore"):  # samples in which a column has no value
@@ -164,7 +165,7 @@ def bootstrap_means(
     found = []
     for column, present in zip(means.T, known.T, strict=True):
         if not present.any():
-            found.append(Interval(float("nan"), float("nan"), float("nan")))
+            found.append(nothing)
             continue
         low, high = np.nanquantile(column, [tail, 1 - tail])
         found.append(Interval(float(values[present, len(found)].mean()), float(low), float(high)))
