@@ -25,6 +25,7 @@ from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
+from autodiffseg.sharing.manifest import Manifest, SharedFile
 from autodiffseg.trainers.logbook import COLUMNS
 from autodiffseg.trainers.prediction_folder import ModelRecord, PredictionRecord
 from autodiffseg.uncertainty.case_uncertainty import CaseUncertainty, ClassUncertainty, table_text
@@ -44,6 +45,7 @@ SECTIONS = {
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),
     "uncertainty/, uncertainty.csv": (CaseUncertainty, ClassUncertainty),
+    "The zip file of a model": (Manifest, SharedFile),
     "postprocessing.json": (Postprocessing, Rule, Trial, DiceFigures),
     "predict.json": (PredictionRecord, ModelRecord, Sampling),
 }

@@ -9,6 +9,7 @@ import torch
 
 from autodiffseg import registry
 from autodiffseg.atomic import atomic_path
+from autodiffseg.checkpoint_file import BEST, FORMAT, LAST, read_checkpoint
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
@@ -16,8 +17,19 @@ from autodiffseg.plans import Plan
 from .base import Trainer
 from .precision import choose_precision
 
-FORMAT = 1
-LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
+# What is known of the file alone is the ground's; here it is handed on beside what needs a trainer.
+__all__ = [
+    "BEST",
+    "FORMAT",
+    "LAST",
+    "initialise_from",
+    "load_trainer",
+    "load_weights",
+    "read_checkpoint",
+    "require_same_training",
+    "save_checkpoint",
+    "trainer_class",
+]
 
 
 def trainer_class(name: str) -> type[Trainer]:
@@ -53,25 +65,6 @@ def save_checkpoint(path: Path, trainer: Trainer, name: str, **state: Any) -> No
     }
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, its tensors on the CPU. Nothing in it is executed.
-
-    Whoever loads a state copies it to its device; AdamW keeps its step counts on the CPU, where they belong.
-
-    Raises:
-        UserError: when the file is missing or is no checkpoint of ours.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader raise nearly anything
-        raise UserError(f"{path} is no readable checkpoint ({str(error).splitlines()[0]:.120}).") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is no checkpoint of autodiffseg in format {FORMAT}.")
-    return content
 
 
 def load_trainer(path: Path, device: torch.device, precision: str = "auto") -> Trainer:

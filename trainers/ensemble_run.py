@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, load_summary
 from autodiffseg.invocation import command_line
@@ -14,7 +15,7 @@ from autodiffseg.workspace import Workspace
 
 from .checkpoints import LAST, load_trainer, trainer_class
 from .ensemble import Ensemble
-from .model_folder import checkpoint_id, find_checkpoints
+from .model_folder import find_checkpoints
 from .options import read_settings
 from .provenance import git_revision, versions
 from .run_request import RunRequest

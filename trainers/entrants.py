@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autodiffseg import registry
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Entrant
 from autodiffseg.evaluation.summary import SUMMARY, Summary, load_summary
 from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records
 from autodiffseg.workspace import Workspace
-
-from .model_folder import checkpoint_id
 
 Scored = dict[str, tuple[RunRecord, Summary]]
 """Fold -> its record and its scores."""

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.sampling import Sampling
 
 from .member import Member
-from .model_folder import checkpoint_id, find_checkpoints, load_models
+from .model_folder import find_checkpoints, load_models
 from .prediction import choose_sampling
 from .prediction_folder import ModelRecord
 from .prediction_request import PredictionRequest

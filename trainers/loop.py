@@ -64,6 +64,8 @@ class Loop:
         path = self.folder / LAST
         content = read_checkpoint(path)
         require_same_training(content, self.trainer, self.record.trainer, source=path)
+        if "optimiser" not in content:
+            raise UserError(f"{path} holds weights alone (was it imported?), so its training cannot be gone on with.")
         load_weights(self.trainer, content["network"], source=path)
         self.optimiser.load_state_dict(content["optimiser"])
         self.scaler.load_state_dict(content["scaler"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,9 +73,3 @@ def _common_ground(model: Trainer) -> tuple[object, ...]:
     data = model.plan.data_id(model.configuration_name)
     labels = tuple(model.spec.foreground.items())
     return data, model.configuration.patch_size, model.configuration.mirror_axes, labels
-
-
-def checkpoint_id(path: Path) -> str:
-    """A hash of the file: which weights a prediction came from."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

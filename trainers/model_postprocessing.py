@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autodiffseg.errors import UserError
-from autodiffseg.evaluation.summary import SUMMARY, load_summary
+from autodiffseg.evaluation.summary import SUMMARY, class_keys, load_summary
+from autodiffseg.folds import load_folds
 from autodiffseg.preprocessing.parallel import default_processes
-from autodiffseg.runs import VALIDATION, RunRecord, fold_folder
+from autodiffseg.runs import VALIDATION, RunRecord, fold_folder, fold_records
 
-from .out_of_fold import find_previous_run
+from .ensemble_run import is_validated
 
 if TYPE_CHECKING:
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.postprocessing.record import Postprocessing
     from autodiffseg.workspace import Workspace
-
-logger = logging.getLogger(__name__)
 
 
 def find_when_complete(
@@ -50,17 +47,15 @@ def find_when_complete(
 
 def _is_complete(run: Path, record: RunRecord, dataset: DatasetJson, workspace: Workspace) -> bool:
     """Whether every fold is validated with its last checkpoint, all alike, and on cases that it did not train on."""
-    try:
-        folds = find_previous_run(
-            workspace, record.dataset, run.name, record.configuration, dataset.spec, dataset.file_ending
-        ).folds
-    except UserError as error:  # of another fold; that this one was validated stays true
-        logger.warning("No rules of postprocessing were looked for: %s", error)
-        return False
-    if any(fold.lacks for fold in folds):
-        return False
-    own = [fold.record for fold in folds if fold.record is not None]
-    if any(set(one.training_cases) & set(one.validation_cases) for one in own):  # a dataset of one case or group
-        return False
-    notes = [load_summary(fold_folder(run, one.fold) / VALIDATION / SUMMARY).notes for one in own]
-    return all(note.get("sampling") == notes[0].get("sampling") for note in notes)
+    records, sampling = fold_records(run), []
+    for fold in map(str, range(len(load_folds(workspace.splits_path(record.dataset))))):
+        one, folder = records.get(fold), fold_folder(run, fold)
+        if one is None or not one.finished or not is_validated(folder, one):
+            return False
+        if set(one.training_cases) & set(one.validation_cases):  # a dataset of one case or group
+            return False
+        summary = load_summary(folder / VALIDATION / SUMMARY)
+        if summary.classes != class_keys(dataset.spec):  # trained before the labels changed
+            return False
+        sampling.append(summary.notes.get("sampling"))
+    return all(one == sampling[0] for one in sampling)

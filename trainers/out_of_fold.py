@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from autodiffseg.checkpoint_file import LAST, checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, class_keys, load_summary
 from autodiffseg.folds import load_folds
@@ -21,9 +22,6 @@ from autodiffseg.preprocessing.parallel import default_processes
 from autodiffseg.preprocessing.previous_stage import PreviousStageStore, Watch, store_previous_stage
 from autodiffseg.runs import VALIDATION, RunRecord, fold_folder, fold_records, run_name
 from autodiffseg.workspace import Workspace
-
-from .checkpoints import LAST
-from .model_folder import checkpoint_id
 
 SEGMENTATIONS = "previous_stage"
 """Folder in a cascade's run with the segmentations of its previous stage on its own grid."""

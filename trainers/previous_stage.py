@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
 from autodiffseg.inference.export import Prediction, restore_label
@@ -19,7 +20,7 @@ from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.runs import fold_records
 
 from .base import Trainer
-from .model_folder import checkpoint_id, find_checkpoints, load_models
+from .model_folder import find_checkpoints, load_models
 from .out_of_fold import previous_run_name
 from .prediction_request import PredictionRequest
 

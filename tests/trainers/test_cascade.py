@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import run
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.images import read_geometry, read_label, write_image
@@ -18,7 +19,6 @@ from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.checkpoints import read_checkpoint
 from autodiffseg.trainers.loop import Loop
-from autodiffseg.trainers.model_folder import checkpoint_id
 
 NAME = "Dataset900_Phantom"
 VALIDATED = {  # by nnU-Net's rule for six cases

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import run
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_label
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.ensemble import EnsembleOptions
 from autodiffseg.trainers.model_choice import choose_models
-from autodiffseg.trainers.model_folder import checkpoint_id
 from autodiffseg.trainers.options import read_settings
 
 MEMBERS = ("supervised__cpu__3d_fullres", "recycling__cpu__3d_fullres")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import CaseScores, Summary, class_keys, write_summary
 from autodiffseg.folds import Fold, load_folds, make_folds, save_folds
@@ -16,7 +17,6 @@ from autodiffseg.images import read_label, write_image
 from autodiffseg.labels import LabelSpec
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.checkpoints import LAST
-from autodiffseg.trainers.model_folder import checkpoint_id
 from autodiffseg.trainers.out_of_fold import PreviousRun, find_previous_run, segmentation_files
 from autodiffseg.workspace import Workspace
 

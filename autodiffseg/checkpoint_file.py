@@ -1,0 +1,42 @@
+"""A checkpoint as a file: its name, its format, reading it without executing anything, and telling it by a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from autodiffseg.errors import UserError
+
+FORMAT = 1
+LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
+
+RESUME_KEYS = ("optimiser", "scaler", "trainer_state", "best", "training_seconds")
+"""What a checkpoint holds for going on with a training alone; prediction needs none of it."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, its tensors on the CPU. Nothing in it is executed.
+
+    Whoever loads a state copies it to its device; AdamW keeps its step counts on the CPU, where they belong.
+
+    Raises:
+        UserError: when the file is missing or is no checkpoint of ours.
+    """
+    import torch
+
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the reader raise nearly anything
+        raise UserError(f"{path} is no readable checkpoint ({str(error).splitlines()[0]:.120}).") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is no checkpoint of autodiffseg in format {FORMAT}.")
+    return content
+
+
+def checkpoint_id(path: Path) -> str:
+    """A hash of the file: which weights a prediction came from."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
