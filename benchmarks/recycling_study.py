@@ -46,6 +46,12 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=Path("autodiffseg_workspace"))
     parser.add_argument("--jobs", type=int, default=1, help="Trainings at a time.")
     parser.add_argument("--threads", type=int, default=None, help="Of each training. Default: all cores, shared.")
+    parser.add_argument(
+        "--python",
+        type=Path,
+        default=Path(sys.executable),
+        help="Of an environment to train in: a training is gone on with by the version that it was begun with.",
+    )
     parser.add_argument("--only", action="append", default=[], help="Runs whose name has this in it; may be repeated.")
     parser.add_argument("--measure-only", action="store_true", help="Train nothing; measure what has finished.")
     parser.add_argument("--report-only", action="store_true", help="Write the report from the rows that are there.")
@@ -58,7 +64,7 @@ def main() -> None:
         if not arguments.measure_only:
             prepare(study, arguments.dataset, workspace)
             threads = arguments.threads or max(1, (os.cpu_count() or 1) // arguments.jobs)
-            train(study, runs, workspace, jobs=arguments.jobs, threads=threads)
+            train(study, runs, workspace, jobs=arguments.jobs, threads=threads, python=arguments.python)
         measure_finished(study, runs, workspace)
     print(f"Written: {write_report(RESULTS)}")
 
@@ -66,7 +72,8 @@ def main() -> None:
 def prepare(study: Study, dataset: Path, workspace: Workspace) -> None:
     """Plan and preprocess, which skips what is there, and edit a plan for the ablation of the transformer."""
     planning = ["plan-and-preprocess", str(dataset), "-c", study.configuration, "--preset", "cpu"]
-    autodiffseg([*planning, "--workspace", str(workspace.root)], os.environ.copy())
+    if autodiffseg([*planning, "--workspace", str(workspace.root)], os.environ.copy(), Path(sys.executable)):
+        raise SystemExit(1)
     if any(run.plan == WITH_TRANSFORMER for run in study.runs):
         with_transformer(study, workspace)
 
@@ -83,14 +90,18 @@ def with_transformer(study: Study, workspace: Workspace) -> Path:
     return path
 
 
-def train(study: Study, runs: list[Run], workspace: Workspace, *, jobs: int, threads: int) -> None:
-    """Train what has neither rows nor a finished training, in the order of the list."""
-    lacking = [
-        run for run in runs if not is_measured(study, run) and not is_finished(study.folder(run, workspace))
-    ]  # fmt: skip
+def train(study: Study, runs: list[Run], workspace: Workspace, *, jobs: int, threads: int, python: Path) -> None:
+    """Train what has neither rows nor a finished training, in the order of the list; one that fails stops no other."""
+    lacking = [run for run in runs if not is_measured(study, run) and not is_finished(study.folder(run, workspace))]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+
+    def one(run: Run) -> int:
+        return autodiffseg(study.command(run, workspace.root), environment, python)
+
     with ThreadPoolExecutor(jobs) as pool:
-        for _ in pool.map(lambda run: autodiffseg(study.command(run, workspace.root), environment), lacking):
+        for run, status in zip(lacking, pool.map(one, lacking), strict=True):
+            if status:
+                tell(f"{study.name(run)}: exit status {status}, so it is missing")
             measure_finished(study, runs, workspace)
 
 
@@ -110,10 +121,10 @@ def is_measured(study: Study, run: Run) -> bool:
     return all(one.part in known for one in wanted(run))
 
 
-def autodiffseg(arguments: list[str], environment: dict[str, str]) -> None:
-    """Run one command line."""
+def autodiffseg(arguments: list[str], environment: dict[str, str], python: Path) -> int:
+    """Run one command line; its exit status."""
     tell(f"$ autodiffseg {shlex.join(arguments)}")
-    subprocess.run([sys.executable, "-m", "autodiffseg", *arguments], check=True, env=environment)
+    return subprocess.run([str(python), "-m", "autodiffseg", *arguments], check=False, env=environment).returncode
 
 
 def tell(line: str) -> None:

@@ -50,9 +50,7 @@ def pairs(study: Study) -> list[Pair]:
         if first == second:
             found += [Pair(a, b) for a, b in itertools.combinations(study.main_runs(first), 2)]
         else:
-            found += [
-                Pair(a, b) for a in study.main_runs(first) for b in study.main_runs(second) if a.seed == b.seed
-            ]  # fmt: skip
+            found += [Pair(a, b) for a in study.main_runs(first) for b in study.main_runs(second) if a.seed == b.seed]
     return found
 
 
@@ -90,9 +88,7 @@ def _probabilities(study: Study, run: Run, source: AnalysisSource, workspace: Wo
 
 def _predict(fold: Fold, known: Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     trainer = fold.trainer
-    predictor = make_predictor(
-        [trainer], trainer.plan, trainer.configuration_name, trainer.spec, device=trainer.device
-    )  # fmt: skip
+    predictor = make_predictor([trainer], trainer.plan, trainer.configuration_name, trainer.spec, device=trainer.device)
     for case in fold.cases:
         if not (known / f"{case}.npy").is_file():
             yield case, predictor.predict(np.asarray(fold.store.image(case)[:]), case)

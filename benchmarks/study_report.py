@@ -65,7 +65,7 @@ def _study(state: State, results: Path) -> Iterator[str]:
     study = state.study
     done = len(study.runs) - len(state.missing)
     yield f"## {study.dataset}, {study.configuration}, fold {study.fold}"
-    yield f"{done} of {len(study.runs)} trainings have been measured."
+    yield f"{study.says} {done} of {len(study.runs)} trainings have been measured."
     if state.missing:
         yield "Not yet: " + ", ".join(f"`{name}`" for name in state.missing) + "."
     if not state.rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,14 +50,25 @@ class Study:
     configuration: str
     runs: tuple[Run, ...]
     fold: str = "0"
+    says: str = ""
+    """What the data are."""
 
     def name(self, run: Run) -> str:
         """The folder name of a run, by which its rows are called too."""
-        tag = RunRequest(
-            self.dataset, self.configuration, self.fold, run.trainer, run.plan, run.tag, run.seed, run.updates, None,
-            "auto", run.settings,
-        ).whole_tag  # fmt: skip
-        return run_name(run.trainer, run.plan, self.configuration, tag)
+        request = RunRequest(
+            dataset=self.dataset,
+            configuration=self.configuration,
+            fold=self.fold,
+            trainer=run.trainer,
+            plan=run.plan,
+            tag=run.tag,
+            seed=run.seed,
+            iterations=run.updates,
+            device=None,
+            precision="auto",
+            settings=run.settings,
+        )
+        return run_name(run.trainer, run.plan, self.configuration, request.whole_tag)
 
     def model(self, run: Run, workspace: Workspace) -> Path:
         """The model folder of a run: the one that holds its fold."""
@@ -99,9 +110,7 @@ def ablation(tag: str, says: str, *settings: str, plan: str = "cpu") -> Run:
 
 def wall_time(trainer: str, updates: int, seed: int) -> Run:
     """A training that takes as long as recycling's does."""
-    return Run(
-        trainer, updates, seed, "wall-time", main_run(trainer, updates).settings, purpose="equal wall time"
-    )  # fmt: skip
+    return replace(main_run(trainer, updates, seed), tag="wall-time", purpose="equal wall time")
 
 
 WITH_TRANSFORMER = "cpu-transformer"
@@ -135,6 +144,14 @@ HIPPOCAMPUS = Study(
         ablation("2000-no-level", "the network is not told the noise level", "level_conditioning=none"),
         *(wall_time(trainer, updates, seed) for seed in (0, 1, 2) for trainer, updates in EQUAL_TIME.items()),
     ),
+    says="MSD Task04 (CC-BY-SA 4.0), MR, anterior and posterior hippocampus; the 208 labelled cases of a public copy, "
+    "166 to train on and 42 to validate on.",
 )
-JSRT = Study("Dataset110_JSRT", "2d", tuple(main_run(trainer, 2000) for trainer in TRAINERS))
+JSRT = Study(
+    "Dataset110_JSRT",
+    "2d",
+    tuple(main_run(trainer, 2000) for trainer in TRAINERS),
+    says="JSRT chest radiographs of 200 × 200 pixels, lungs and heart; 196 images, a fifth to validate on. The files "
+    "give no spacing, so a pixel counts as 1 mm.",
+)
 STUDIES = {study.dataset: study for study in (HIPPOCAMPUS, JSRT)}

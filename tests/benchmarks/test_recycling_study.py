@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,6 +234,15 @@ def test_the_edited_plan_has_a_transformer_and_else_is_the_same(
     assert edited.data_id("3d_fullres") == plan.data_id("3d_fullres")
 
 
+def test_a_training_that_fails_stops_no_other(
+    modules: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(modules.study, "RESULTS", tmp_path)
+    study = modules.runs.HIPPOCAMPUS
+    modules.study.train(study, study.runs[:2], Workspace(tmp_path), jobs=1, threads=1, python=Path("/bin/false"))
+    assert capsys.readouterr().out.count("exit status 1, so it is missing") == 2
+
+
 @pytest.mark.slow
 def test_trainings_are_measured_once_and_pairs_are_means(
     modules: Modules, planned_phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -242,10 +252,10 @@ def test_trainings_are_measured_once_and_pairs_are_means(
     runs = [modules.runs.main_run(trainer, 3, seed) for trainer, seed in (("supervised", 0), ("recycling", 1))]
     study = modules.runs.Study(dataset, "3d_fullres", (*runs, modules.runs.main_run("recycling", 3)))
     monkeypatch.setattr(modules.study, "RESULTS", results)
-    modules.study.train(study, runs, workspace, jobs=1, threads=1)
+    modules.study.train(study, runs, workspace, jobs=1, threads=1, python=Path(sys.executable))
     files = [modules.measure.row_files(study, study.name(run), results) for run in runs]
     written = [path.stat().st_mtime_ns for pair in files for path in pair]
-    modules.study.train(study, runs, workspace, jobs=1, threads=1)
+    modules.study.train(study, runs, workspace, jobs=1, threads=1, python=Path(sys.executable))
     modules.study.measure_finished(study, runs, workspace)
     assert [path.stat().st_mtime_ns for pair in files for path in pair] == written
     state = modules.state.State.read(study, results)
