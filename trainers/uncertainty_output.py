@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +67,6 @@ class EntropyOfCase:
         self._output, self._case = output, case
         self._sum: Volume | None = None  # over members and samples, by the members' weights
         self._weight = 0.0
-        self._lock = Lock()
 
     def see(self, draw: Draw) -> None:
         """Add the entropy of a sample; one draw alone is its own mean, which `write` is told."""
@@ -76,9 +74,8 @@ class EntropyOfCase:
             return
         weight = draw.prediction.weight
         entropy = self._entropy([draw.prediction]) * np.float32(weight)
-        with self._lock:
-            self._weight += weight
-            self._sum = entropy if self._sum is None else np.add(self._sum, entropy, out=self._sum)
+        self._weight += weight
+        self._sum = entropy if self._sum is None else np.add(self._sum, entropy, out=self._sum)
 
     def write(self, mean: Sequence[Prediction], label: npt.NDArray[np.uint8]) -> None:
         """Write the maps, and last the record.

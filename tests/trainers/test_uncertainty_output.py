@@ -19,6 +19,7 @@ from autodiffseg.trainers.member import Member, ShownCase
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.uncertainty_output import UncertaintyOutput
 from autodiffseg.uncertainty.case_uncertainty import CaseUncertainty, write_table
+from autodiffseg.uncertainty.figures import unit_of
 from autodiffseg.uncertainty.map_files import existing_maps, record_file
 from autodiffseg.uncertainty.volume_errors import VolumeErrors
 
@@ -143,6 +144,12 @@ def test_without_records_there_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "uncertainty.csv").write_text("of an earlier prediction")
     assert write_table(tmp_path) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_flat_images_are_measured_in_areas() -> None:
+    flat = Geometry(shape=(1, 5, 6), spacing=(1.0, 0.5, 0.4), origin=(0.0, 0.0), direction=(1.0, 0.0, 0.0, 1.0))
+    assert unit_of(flat) == ("mm2", pytest.approx(0.2))
+    assert unit_of(GRID) == ("ml", pytest.approx(3.0 * 1.5 * 0.5 / 1000))
 
 
 def test_without_foreground_there_is_no_band(tmp_path: Path) -> None:
