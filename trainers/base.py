@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from autodiffseg.losses.segmentation import Loss, probabilities_of, segmentation
 from autodiffseg.memory.estimate import TrainingMemory
 from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import Plan
+from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .options import TrainerOptions
@@ -92,6 +93,18 @@ class Trainer(ABC):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on from `state`, whose tensors may lie on another device."""
         return
+
+    def before_training(self, record: RunRecord) -> None:
+        """Called before the first update of every sitting, with what is to be done; never for prediction.
+
+        Raises:
+            UserError: when what training needs besides is missing or wrong.
+        """
+        return
+
+    def kept(self) -> Iterable[Tensor]:
+        """The tensors beside the network that stay in memory while it is trained; they count as its weights do."""
+        return self.state().values()
 
     def after_update(self) -> None:
         """Called after every update of the weights."""

@@ -15,7 +15,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
 
 from .base import Trainer
-from .precision import choose_precision
+from .precision import Precision, choose_precision
 
 # What is known of the file alone is the ground's; here it is handed on beside what needs a trainer.
 __all__ = [
@@ -73,17 +73,26 @@ def load_trainer(path: Path, device: torch.device, precision: str = "auto") -> T
     Raises:
         UserError: when the file is no checkpoint, or its trainer is not installed.
     """
-    content = read_checkpoint(path)
+    return trainer_of(read_checkpoint(path), device, choose_precision(precision, device), source=path)
+
+
+def trainer_of(content: dict[str, Any], device: torch.device, precision: Precision, *, source: Path) -> Trainer:
+    """The trainer of what `read_checkpoint` gave for the file `source`; on the meta device without its weights.
+
+    Raises:
+        UserError: when its trainer is not installed, or the content does not fit together.
+    """
     cls = trainer_class(content["trainer"])
     trainer = cls(
-        Plan.parse(content["plan"], source=f"{path}, plan"),
+        Plan.parse(content["plan"], source=f"{source}, plan"),
         content["configuration"],
-        DatasetJson.parse(content["dataset"], source=f"{path}, dataset"),
-        cls.Options.parse(content["options"], source=f"{path}, options"),
+        DatasetJson.parse(content["dataset"], source=f"{source}, dataset"),
+        cls.Options.parse(content["options"], source=f"{source}, options"),
         device=device,
-        precision=choose_precision(precision, device),
+        precision=precision,
     )
-    load_weights(trainer, content["network"], source=path)
+    if device.type != "meta":
+        load_weights(trainer, content["network"], source=source)
     trainer.network.eval()
     return trainer
 

@@ -47,7 +47,11 @@ class Loop:
             folder: of the fold.
             training: batches to learn from.
             validation: batches to look at, unaugmented.
+
+        Raises:
+            UserError: when the trainer lacks something that it needs.
         """
+        trainer.before_training(record)
         self.trainer, self.record, self.folder = trainer, record, folder
         self.training, self.validation = training, validation
         self.optimiser = make_optimiser(trainer.network, trainer.options)

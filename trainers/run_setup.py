@@ -114,7 +114,9 @@ def prepare(
     )
     if begun:
         # The record keeps telling of the first sitting; the others must be like it.
-        record = _same_run(RunRecord.load(folder / RECORD), record, folder)
+        before = RunRecord.load(folder / RECORD)
+        known = cls.Options.check(before.options, source=f"{folder / RECORD}, options").model_dump(mode="json")
+        record = _same_run(before.model_copy(update={"options": known}), record, folder)
     sources = [
         BatchSource(store, cases, configuration, trainer.spec, seed=request.seed, augment=augment, previous=shown)
         for cases, augment in ((fold.train, options.augment), (fold.val, False))

@@ -131,6 +131,7 @@ def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | Non
     between: list[int] = []
     with tracker, _watched(trainer, tracker, between):
         loop = bare_loop(trainer)  # what it makes for itself counts
+        tracker.label(trainer.kept(), "parameters")
         for group in loop.optimiser.param_groups:
             group["foreach"] = all_at_once
         tracker.label((batch.image, batch.label), "activations")
@@ -158,8 +159,7 @@ def _watched(trainer: Trainer, tracker: LiveTensors, between: list[int]) -> Iter
     def label_gradient(parameter: Tensor) -> None:
         tracker.label([] if parameter.grad is None else [parameter.grad], "gradients")
 
-    kept = (*trainer.network.parameters(), *trainer.network.buffers(), *trainer.state().values())
-    tracker.label(kept, "parameters")
+    tracker.label((*trainer.network.parameters(), *trainer.network.buffers()), "parameters")
     trained = [parameter for parameter in trainer.network.parameters() if parameter.requires_grad]
     hooks: list[Any] = [
         parameter.register_post_accumulate_grad_hook(label_gradient)  # type: ignore[no-untyped-call]  # torch's own

@@ -116,6 +116,19 @@ def test_going_on_under_other_conditions_is_refused(start: Start) -> None:
             start("supervised", go_on=True)
 
 
+def test_a_run_from_before_an_option_existed_goes_on_with_its_default(start: Start) -> None:
+    loop, folder = start()
+    with pytest.raises(OSError, match="disk full"):
+        loop.run(workers=0, on_update=crash_at_three)
+    record = RunRecord.load(folder / "run.json")
+    old = {name: value for name, value in record.options.items() if name not in ("prediction", "teacher")}
+    record.model_copy(update={"options": old}).save(folder / "run.json")
+    assert start(go_on=True)[0].update == 2
+    record.model_copy(update={"options": {**old, "dice_weight": 0.5}}).save(folder / "run.json")
+    with pytest.raises(UserError, match=r"--continue: .* has options"):
+        start(go_on=True)
+
+
 def test_a_checkpoint_of_another_trainer_plan_or_configuration_is_refused_though_its_weights_fit(start: Start) -> None:
     loop, folder = start("supervised")
     with pytest.raises(OSError, match="disk full"):
