@@ -26,6 +26,7 @@ from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
 from autodiffseg.sharing.manifest import Manifest, SharedFile
+from autodiffseg.trainers.inference_record import CandidateRecord, InferenceRecord, LackRecord
 from autodiffseg.trainers.logbook import COLUMNS
 from autodiffseg.trainers.prediction_folder import ModelRecord, PredictionRecord
 from autodiffseg.uncertainty.case_uncertainty import CaseUncertainty, ClassUncertainty, table_text
@@ -47,6 +48,7 @@ SECTIONS = {
     "uncertainty/, uncertainty.csv": (CaseUncertainty, ClassUncertainty),
     "The zip file of a model": (Manifest, SharedFile),
     "postprocessing.json": (Postprocessing, Rule, Trial, DiceFigures),
+    "inference.json": (InferenceRecord, CandidateRecord, LackRecord),
     "predict.json": (PredictionRecord, ModelRecord, Sampling),
 }
 

@@ -47,7 +47,7 @@ def require_complete(previous: PreviousRun, request: RunRequest, plan_iterations
     """
     if not previous.missing:
         return
-    jobs = [_job(request, previous.configuration, fold) for fold in previous.missing]
+    jobs = [make_job(request, previous.configuration, fold) for fold in previous.missing]
     pace = _seconds_per_update([fold.record for fold in previous.folds if fold.record is not None])
     lines = [
         f"{request.configuration} is shown what {previous.configuration} makes of each case, by the fold that did not "
@@ -55,12 +55,12 @@ def require_complete(previous: PreviousRun, request: RunRequest, plan_iterations
     ]
     for fold, job in zip(previous.missing, jobs, strict=True):
         took = _expected_time(fold.record, job.request.iterations or plan_iterations, pace)
-        lines.append(f"  fold {fold.fold}: {fold.lacks}, {took}: {_command(job, fold, workspace)}")
+        lines.append(f"  fold {fold.fold}: {fold.lacks}, {took}: {command_of(job, fold, workspace)}")
     lines.append("Run these, or add --train-missing, which does it one after the other and then goes on.")
     raise MissingFoldsError("\n".join(lines), jobs)
 
 
-def _job(request: RunRequest, configuration: str, fold: PreviousFold) -> Job:
+def make_job(request: RunRequest, configuration: str, fold: PreviousFold) -> Job:
     """What a missing fold needs: to be trained as the cascade is asked for, or to the end as it was begun."""
     wanted = replace(request, configuration=configuration, fold=fold.fold)
     record = fold.record
@@ -89,7 +89,7 @@ def _expected_time(record: RunRecord | None, iterations: int, pace: float | None
     return f"about {shown} of training"
 
 
-def _command(job: Job, fold: PreviousFold, workspace: Workspace) -> str:
+def command_of(job: Job, fold: PreviousFold, workspace: Workspace) -> str:
     """The command line that makes a fold; options that stand at their defaults are left out."""
     asked = job.request
     words = ["autodiffseg", "validate" if job.trained else "train", asked.dataset, asked.configuration, asked.fold]

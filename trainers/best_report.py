@@ -1,0 +1,151 @@
+"""What find-best tells: a table, sentences, and the record with the command to predict with."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from autodiffseg import __version__
+from autodiffseg.evaluation.choice import Choice, Standing
+from autodiffseg.evaluation.report_table import ReportTable
+from autodiffseg.evaluation.statistics import Interval
+from autodiffseg.runs import finished_folds
+
+from .best_search import BestSearch
+from .candidate_runs import CandidateRun, Lack
+from .inference_record import CandidateRecord, InferenceRecord, LackRecord
+from .pair_scores import Pair
+
+
+def make_record(
+    search: BestSearch,
+    choice: Choice,
+    prefer: Literal["best", "cheaper"],
+    postprocess: Callable[[BestSearch, Pair], Path | None],
+) -> InferenceRecord:
+    """inference.json of a finished search.
+
+    Args:
+        search: what took part.
+        choice: how it did.
+        prefer: what the command names.
+        postprocess: gives the file of rules for a pair, None where no rule helps.
+    """
+    cheaper = choice.cheaper
+    chosen = cheaper if prefer == "cheaper" and cheaper is not None else choice.best
+    runs, pair = search.runs_of(chosen.name), search.pair(chosen.name)
+    rules = postprocess(search, pair) if pair is not None else None
+    words = ["autodiffseg", "predict", "-i", "IMAGES", "-o", "OUT", *_model_options(runs)]
+    words += ["--postprocessing", str(rules)] if rules is not None else []
+    return InferenceRecord(
+        dataset=search.dataset,
+        cases=search.cases,
+        grouped=search.declared.has_groups,
+        candidates=tuple(_candidate(search, standing) for standing in choice.standings),
+        best=_names(search.runs_of(choice.best.name)),
+        cheaper=_names(search.runs_of(cheaper.name)) if cheaper is not None else (),
+        chosen=_names(runs),
+        command=shlex.join(words),
+        missing=tuple(LackRecord(**lack._asdict()) for lack in search.lacks),
+        version=__version__,
+    )
+
+
+def table(choice: Choice) -> ReportTable:
+    """The candidates, the best first."""
+    rows = [
+        (
+            standing.name.replace("+", " + "),
+            standing.mean.mean,
+            _interval(standing.mean),
+            standing.difference.mean,
+            _interval(standing.difference),
+            standing.cost / 1e12,
+        )
+        for standing in choice.standings
+    ]
+    header = ("runs", "Dice", "95 % interval", "to the best", "95 % interval of it", "TFLOP per case and fold")
+    return ReportTable("Cross-validated candidates", header, (0, 4, 0, 4, 0, 2), tuple(rows))
+
+
+def missing_lines(lacks: Sequence[Lack]) -> Iterator[str]:
+    """What is missing, the folds of a run together, with a command that makes one of them."""
+    for (run, reason), group in itertools.groupby(lacks, key=lambda lack: (lack.run, lack.lacks)):
+        folds = list(group)
+        yield (
+            f"Missing of {run}: fold {', '.join(lack.fold for lack in folds)}: {reason}."
+            + (" For example:" if len(folds) > 1 and folds[0].command else "")
+        )
+        if folds[0].command:
+            yield f"  {folds[0].command}"
+
+
+def told(search: BestSearch, choice: Choice, record: InferenceRecord) -> Iterator[str]:
+    """What a reader of the table must know, in sentences."""
+    units = f"{choice.groups} groups" if record.grouped else "cases"
+    yield (
+        f"Mean over {choice.cases} cases of the mean Dice over classes; intervals are bootstrapped over {units}. Each "
+        "case was predicted by folds that did not train on it."
+    )
+    part = [f"{run.name} (fold {', '.join(run.records)})" for run in search.runs if len(run.scores) > choice.cases]
+    if part:
+        yield f"Only the cases that all candidates have count; more are there of {', '.join(part)}."
+    if len(choice.standings) > 1:
+        yield (
+            "The best of several means is a little too high: it was chosen on these cases. One run's interval does not "
+            "tell how another training of it would do."
+        )
+    best, cheaper = choice.best, choice.cheaper
+    if cheaper is not None:
+        used = f"costs {_share(cheaper, best)} as much as {best.name} and is {-cheaper.difference.mean:.4f} below it"
+        error = f"within one standard error of the paired difference ({cheaper.standard_error:.4f})"
+        hint = "" if record.chosen == record.cheaper else "; --prefer cheaper takes it"
+        yield f"Advice: {cheaper.name} {used}, {error}{hint}."
+    if search.pairs:
+        yield (
+            f"Probabilities and scores of pairs are kept in {search.folder} for the next search; the folder may be "
+            "removed, but for what the command below names."
+        )
+
+
+def _model_options(runs: Sequence[CandidateRun]) -> list[str]:
+    """The options of `predict` that name the runs, and the folds where it would take others by itself."""
+    words = [word for run in runs for word in ("--model", str(run.folder))]
+    common = [fold for fold in runs[0].records if all(fold in run.records for run in runs)]
+    if any(finished_folds(run.folder) != tuple(common) for run in runs):
+        words += [word for fold in common for word in ("--fold", fold)]
+    return words
+
+
+def _candidate(search: BestSearch, standing: Standing) -> CandidateRecord:
+    return CandidateRecord(
+        runs=_names(search.runs_of(standing.name)),
+        dice=_number(standing.mean.mean),
+        dice_low=_number(standing.mean.low),
+        dice_high=_number(standing.mean.high),
+        difference=_number(standing.difference.mean),
+        difference_low=_number(standing.difference.low),
+        difference_high=_number(standing.difference.high),
+        standard_error=_number(standing.standard_error),
+        operations=_number(standing.cost),
+    )
+
+
+def _names(runs: Sequence[CandidateRun]) -> tuple[str, ...]:
+    return tuple(run.name for run in runs)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.low:.4f} … {interval.high:.4f}"
+
+
+def _share(one: Standing, other: Standing) -> str:
+    return f"{100 * one.cost / other.cost:.0f} %"
