@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autodiffseg.networks.unet import UNet
     from autodiffseg.plans import Plan
     from autodiffseg.sampling import Sampling
+    from autodiffseg.trained_predictor import Predictor
     from autodiffseg.workspace import Workspace
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "Fingerprint",
     "LabelSpec",
     "Plan",
+    "Predictor",
     "RawDataset",
     "Sampling",
     "UNet",
@@ -37,6 +39,7 @@ _HOMES = {
     "Fingerprint": "autodiffseg.fingerprint",
     "LabelSpec": "autodiffseg.labels",
     "Plan": "autodiffseg.plans",
+    "Predictor": "autodiffseg.trained_predictor",
     "RawDataset": "autodiffseg.dataset",
     "Sampling": "autodiffseg.sampling",
     "UNet": "autodiffseg.networks.unet",

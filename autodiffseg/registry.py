@@ -11,6 +11,8 @@ from autodiffseg.errors import UserError
 
 COMMANDS = "autodiffseg.commands"
 TRAINERS = "autodiffseg.trainers"
+SERVICES = "autodiffseg.services"
+"""What a wing does for the ground's Python interface."""
 ENSEMBLES = "autodiffseg.ensembles"
 """Names that stand for several trainers; `train` and its like take them as they take trainers."""
 

@@ -23,7 +23,8 @@ def printed_by(code: str) -> str:
 
 def test_the_public_names_are_these() -> None:
     assert set(CLASSES) == {
-        "CasePredictor", "Fingerprint", "LabelSpec", "Plan", "RawDataset", "Sampling", "UNet", "UserError", "Workspace",
+        "CasePredictor", "Fingerprint", "LabelSpec", "Plan", "Predictor", "RawDataset", "Sampling", "UNet", "UserError",
+        "Workspace",
     }  # fmt: skip
 
 

@@ -56,8 +56,27 @@ def read_case_for(members: Sequence[Member], job: tuple[str, Sequence[Path]]) ->
         UserError: when a file is damaged, or the case means nothing or does not fit a plan.
     """
     case, files = job
+    image, geometry = read_sound_case(files)
+    return prepare_case(members, image, geometry, case)
+
+
+def read_sound_case(files: Sequence[Path]) -> tuple[npt.NDArray[np.float32], Geometry]:
+    """Read a case `(C, Z, Y, X)` and where it lies.
+
+    Raises:
+        UserError: when a file is damaged, or values or voxel sizes mean nothing.
+    """
     image, geometry = read_case(files)
     _require_sound(files, image)
+    return image, geometry
+
+
+def prepare_case(members: Sequence[Member], image: npt.NDArray[np.float32], geometry: Geometry, case: str) -> ReadCase:
+    """Preprocess a sound case `(C, Z, Y, X)` for each member.
+
+    Raises:
+        UserError: when it does not fit a plan.
+    """
     ready: dict[str, PreprocessedCase] = {}
     for member in members:
         if member.grid not in ready:  # what several members want alike is made once

@@ -9,6 +9,7 @@ from autodiffseg.errors import UserError
 
 from .loaded_model import LoadedModel, load_model
 from .model_choice import choose_models
+from .prediction_options import PredictionOptions, WantedOutputs
 from .prediction_request import PredictionRequest
 
 
@@ -61,6 +62,24 @@ def require_alike(first: LoadedModel, other: LoadedModel) -> None:
                 f"{first.folder} and {other.folder} cannot be averaged: their {what} differ ({mine}; {its}). "
                 "Predict with one of them, or with models of the same dataset."
             )
+
+
+def refuse_contradictions(models: Sequence[LoadedModel], options: PredictionOptions, wanted: WantedOutputs) -> None:
+    """Refuse options that the models cannot follow.
+
+    Raises:
+        UserError: names the option and the models.
+    """
+    names = " and ".join(model.folder.name for model in models)
+    drawing = [model for model in models if model.member.draws]
+    if options.samples > 1 and not drawing:
+        one = len(models) == 1
+        answers = f"{'answers' if one else 'answer'} in one pass and {'draws' if one else 'draw'} no noise"
+        raise UserError(f"--num-samples {options.samples}: {names} {answers}, so all would be equal.")
+    if options.rotate_mirrors and options.samples == 1:
+        raise UserError("--rotate-mirrors: versions take turns over samples; ask for some with --num-samples.")
+    if wanted.steps and len({model.sampling.steps for model in drawing}) > 1:
+        raise UserError(f"--save-steps: {names} are planned with different numbers of steps; give one with --steps.")
 
 
 def _labels(model: LoadedModel) -> str:

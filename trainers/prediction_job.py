@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from autodiffseg import __version__
-from autodiffseg.errors import UserError
 from autodiffseg.sampling import SamplingRequest
 
 from .model_choice import check_models
@@ -73,7 +72,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     from autodiffseg.uncertainty.case_uncertainty import write_table
 
     from .chosen_postprocessing import choose_postprocessing
-    from .model_set import load_model_set
+    from .model_set import load_model_set, refuse_contradictions
     from .precision import choose_device, choose_precision
     from .prediction_cases import predict_cases
     from .prediction_memory import forecast
@@ -83,7 +82,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     device = choose_device(job.device)
     asked = PredictionRequest(device, choose_precision(job.precision, device), job.sampling, job.options)
     models = load_model_set(job.models, job.folds, job.checkpoint, asked, folds_apart=job.wanted.uncertainty)
-    _refuse_contradictions(job, models)
+    refuse_contradictions(models, job.options, job.wanted)
     bad: dict[str, str] = {}
     dataset = models[0].dataset
     cleaning = choose_postprocessing(job.models, dataset.spec, file=job.postprocessing, wanted=job.postprocess)
@@ -137,20 +136,6 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
         for case, fault in sorted(bad.items()):
             typer.echo(f"  {case}: {fault}", err=True)
         raise typer.Exit(1)
-
-
-def _refuse_contradictions(job: PredictionJob, models: Sequence[LoadedModel]) -> None:
-    """Raise UserError for options that the models cannot follow."""
-    names = " and ".join(model.folder.name for model in models)
-    drawing = [model for model in models if model.member.draws]
-    if job.options.samples > 1 and not drawing:
-        one = len(models) == 1
-        answers = f"{'answers' if one else 'answer'} in one pass and {'draws' if one else 'draw'} no noise"
-        raise UserError(f"--num-samples {job.options.samples}: {names} {answers}, so all would be equal.")
-    if job.options.rotate_mirrors and job.options.samples == 1:
-        raise UserError("--rotate-mirrors: versions take turns over samples; ask for some with --num-samples.")
-    if job.wanted.steps and len({model.sampling.steps for model in drawing}) > 1:
-        raise UserError(f"--save-steps: {names} are planned with different numbers of steps; give one with --steps.")
 
 
 def _uncertainty(job: PredictionJob, models: Sequence[LoadedModel]) -> UncertaintyOutput:
