@@ -73,7 +73,8 @@ class EntropyOfCase:
         if self._output.samples == 1:
             return
         weight = draw.prediction.weight
-        entropy = self._entropy([draw.prediction]) * np.float32(weight)
+        entropy = self._entropy([draw.prediction])
+        entropy *= np.float32(weight)
         self._weight += weight
         self._sum = entropy if self._sum is None else np.add(self._sum, entropy, out=self._sum)
 
@@ -104,8 +105,12 @@ class EntropyOfCase:
             whole = sum(member.weight for member in mean)
             of_models = np.zeros_like(of_mean)
             for member in mean:
-                of_models += self._entropy([member]) * np.float32(member.weight / whole)
-        of_samples = of_models if self._sum is None else self._sum / np.float32(self._weight)
+                of_member = self._entropy([member])
+                of_models += np.multiply(of_member, np.float32(member.weight / whole), out=of_member)
+                del of_member
+        of_samples = of_models
+        if self._sum is not None:
+            of_samples = np.divide(self._sum, np.float32(self._weight), out=self._sum)
         return split_entropy(of_mean=of_mean, of_models=of_models, of_samples=of_samples)
 
     def _entropy(self, predictions: Sequence[Prediction]) -> Volume:

@@ -30,13 +30,14 @@ def entropy_nats(channels: Iterable[npt.NDArray[np.floating[Any]]], *, regions: 
     """
     total: Volume | None = None
     for channel in channels:
+        if total is None:
+            total = np.zeros(channel.shape, np.float32)
+            probability, term = np.empty_like(total), np.empty_like(total)
         # Sums of float32 weights leave a probability a rounding above 1, whose term would be negative.
-        probability = np.clip(channel, 0, 1, dtype=np.float32)
-        term: Volume = entr(probability)
+        np.clip(channel, 0, 1, out=probability)
+        total += entr(probability, out=term)
         if regions:
-            np.subtract(1, probability, out=probability)
-            term += entr(probability)
-        total = term if total is None else np.add(total, term, out=total)
+            total += entr(np.subtract(1, probability, out=probability), out=term)
     if total is None:
         raise ValueError("there is no channel to take the entropy of")
     return total

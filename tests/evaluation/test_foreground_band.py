@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autodiffseg.evaluation.foreground_band import distance_to_other_labels, foreground_band
+from autodiffseg.evaluation.foreground_band import PLANES, distance_to_other_labels, foreground_band
 
 
 def test_the_band_of_a_voxel_is_a_ball() -> None:
@@ -22,6 +22,13 @@ def test_at_the_edge_of_the_image_the_band_is_cut() -> None:
     mask[0, 0, 0] = True
     expected = ndimage.distance_transform_edt(~mask) <= 3
     np.testing.assert_array_equal(foreground_band(mask), expected)
+
+
+def test_planes_that_are_looked_at_in_turn_make_no_seam() -> None:
+    mask = np.random.default_rng(1).random((4 * PLANES + 5, 6, 7)) < 0.003
+    for voxels in (0, 1, 3, PLANES + 2):
+        expected = ndimage.distance_transform_edt(~mask) <= voxels
+        np.testing.assert_array_equal(foreground_band(mask, voxels=voxels), expected)
 
 
 def test_nothing_has_no_band_and_everything_is_its_own() -> None:
