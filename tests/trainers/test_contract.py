@@ -18,6 +18,7 @@ from autodiffseg.sampling import Sampling
 from autodiffseg.trainers.base import Trainer
 from autodiffseg.trainers.checkpoints import load_trainer, read_checkpoint, save_checkpoint, trainer_class
 from autodiffseg.trainers.optimisation import make_optimiser
+from autodiffseg.trainers.training_memory import training_memory
 
 TRAINERS = sorted(registry.known(registry.TRAINERS))
 # A trainer without a noised mask has no first pass and no noise level: what is said of them is void for it.
@@ -232,6 +233,32 @@ def test_sixty_updates_on_one_batch_lower_the_loss(
 
 
 @pytest.mark.parametrize("name", DIFFUSION)
+@pytest.mark.parametrize("additive", [False, True])
+def test_the_output_has_a_gradient_in_every_layer_that_reads_the_level_at_initialisation(
+    make_trainer: Make, make_batch: Make, name: str, additive: bool
+) -> None:
+    trainer, image = make_trainer(name, additive=additive), make_batch().image
+    mask = torch.rand(2, trainer.mask_channels, 8, 8, 8, generator=rng())
+    trainer.network.eval()(image, mask, torch.tensor([-3.0, 4.0])).square().sum().backward()
+    layers = {n: p for n, p in trainer.network.named_parameters() if "film" in n or "embedding" in n}
+    assert len(layers) >= 12
+    assert [n for n, p in layers.items() if p.grad is None or not p.grad.norm() > 1e-4] == []
+
+
+def test_the_level_costs_less_than_two_percent_of_the_activations(make_trainer: Make) -> None:
+    trainer = make_trainer("recycling")
+    wide = trainer.configuration.network.model_copy(update={"features": (16, 32, 64)})
+    changed = trainer.configuration.model_copy(update={"network": wide, "patch_size": (32, 32, 32)})
+    plan = trainer.plan.model_copy(update={"configurations": {"patches": changed}})
+
+    def activations(*settings: str) -> int:
+        options = make_trainer("recycling", settings=settings).options
+        return training_memory(type(trainer), plan, "patches", trainer.dataset, options, precision="fp32").activations
+
+    assert activations() < 1.02 * activations("level_conditioning=none")
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
 def test_the_output_depends_on_the_level_after_training(make_trainer: Make, make_batch: Make, name: str) -> None:
     trainer, batch = make_trainer(name), make_batch()
     optimiser = make_optimiser(trainer.network, trainer.options)
@@ -297,6 +324,36 @@ def test_batches_without_foreground_or_without_labels_are_finite(
         loss.backward()
         assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in trainer.network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("regions", [False, True])
+def test_every_loss_of_the_options_is_finite_without_foreground_or_without_labels(
+    make_trainer: Make, make_batch: Make, name: str, regions: bool
+) -> None:
+    settings = ["focal_weight=1", "mse_weight=1"] + ["vlb_weight=1", "prediction=noise"] * (name in DIFFUSION)
+    trainer, batch = make_trainer(name, regions=regions, settings=tuple(settings)), make_batch()
+    for value in (0, -2):
+        loss = trainer.loss(batch._replace(label=torch.full_like(batch.label, value)), rng()).total
+        loss.backward()
+        assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in trainer.network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_the_loss_is_the_sum_of_its_parts_by_the_weights_of_the_options(
+    make_trainer: Make, make_batch: Make, name: str
+) -> None:
+    parts = ["dice_weight", "cross_entropy_weight", "focal_weight", "mse_weight"] + ["vlb_weight"] * (name in DIFFUSION)
+
+    def loss(**weights: float) -> float:
+        settings = tuple(f"{part}={weights.get(part, 0)}" for part in parts)
+        return float(make_trainer(name, settings=settings).loss(make_batch(), rng()).total.detach())
+
+    alone = [loss(**{part: 1}) for part in parts]
+    assert min(alone) > 0
+    wanted = sum(weight * value for weight, value in enumerate(alone, start=1))
+    assert loss(**{part: weight for weight, part in enumerate(parts, start=1)}) == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", TRAINERS)

@@ -76,3 +76,29 @@ def test_a_plan_for_other_labels_is_refused(make_trainer: Make, name: str) -> No
 def test_a_shift_is_a_number() -> None:
     with pytest.raises(UserError, match="--set log_snr_shift=inf"):
         read_settings(trainer_class("diffusion").Options, ["log_snr_shift=inf"])
+
+
+@pytest.mark.parametrize("name", ["diffusion", "recycling", "recycling-next", "self-conditioning-next"])
+def test_a_plan_of_few_base_steps_trains_on_them_and_predicts_by_them(
+    make_trainer: Make, make_batch: Make, name: str
+) -> None:
+    trainer, batch = with_plan(make_trainer, name, base_steps=5), make_batch()
+    assert trainer.timesteps.tolist() == [0, 1, 2, 3, 4]
+    assert trainer.alpha_bar[-1] == 0  # so short a schedule would show the mask at its end, and is rescaled
+    for seed in range(5):
+        assert torch.isfinite(trainer.loss(batch, torch.Generator().manual_seed(seed)).total)
+    steps = list(
+        trainer.predict_steps(batch.image, lambda step, channels: torch.randn(2, channels, 8, 8, 8), Sampling())
+    )
+    assert len(steps) == 5
+    assert all(torch.isfinite(step).all() for step in steps)
+
+
+@pytest.mark.parametrize(("respacing", "wanted"), [("trailing", [199, 399, 600, 800, 1000]), ("endpoints", None)])
+def test_the_plans_respacing_is_that_of_training_and_of_prediction(
+    make_trainer: Make, respacing: str, wanted: list[int] | None
+) -> None:
+    trainer = with_plan(make_trainer, "diffusion", "training_steps=5", respacing=respacing)
+    assert trainer.timesteps.tolist() == (wanted or [0, 250, 500, 750, 1000])
+    visited = trainer.trajectory(Sampling(steps=5)).levels
+    assert list(visited) == pytest.approx(trainer.alpha_bar[trainer.timesteps].flip(0).tolist(), rel=1e-12)

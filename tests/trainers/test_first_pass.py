@@ -44,6 +44,19 @@ def test_the_first_pass_begins_with_pure_noise_or_with_the_label_at_the_last_ste
     assert (last > 0.1) == (kind == "noised-label")
 
 
+def test_a_share_of_the_samples_is_trained_on_pure_noise_at_the_last_step(make_trainer: Make) -> None:
+    trainer = make_trainer("recycling", settings=("pure_noise_share=0.25",))
+    x0, first = torch.ones(400, 3, 4, 4, 4), torch.zeros(400, dtype=torch.int64)
+    trainer.probabilities = lambda image, mask, level, network=None: torch.ones_like(x0)
+    x_t, t = trainer.noised_mask(x0[:, :1], x0, first, rng())
+    pure = t == 1000
+    assert (pure | (t == 0)).all()
+    assert pure.float().mean().item() == pytest.approx(0.25, abs=0.07)
+    assert x_t[pure].mean().item() == pytest.approx(0, abs=0.03)
+    assert x_t[pure].std().item() == pytest.approx(1, abs=0.03)
+    assert x_t[~pure].mean().item() == pytest.approx(1, abs=0.01)  # the prediction, with next to no noise
+
+
 def test_the_average_follows_its_formula(make_trainer: Make, make_batch: Make) -> None:
     trainer = make_trainer("recycling", settings=AVERAGE)
     loop = bare_loop(trainer)
