@@ -29,12 +29,14 @@ def test_a_network_that_predicts_the_mask_is_taken_at_its_word() -> None:
 
 
 def test_predicted_noise_as_probabilities_by_hand() -> None:
-    """√ᾱ = 1/2: x0 = 2·x_t at noise 0, so 0.2, -0.4 and -1.6, the last clipped; p = 0.6, 0.3 and 0."""
-    x_t = torch.tensor([0.1, -0.2, -0.8]).reshape(1, 3, 1)
-    logits = mask_logits(torch.zeros(1, 3, 1), x_t, A_QUARTER, prediction="noise", regions=False)
-    assert probabilities_of(logits, regions=False).flatten().tolist() == pytest.approx([2 / 3, 1 / 3, 0], abs=2e-5)
-    logits = mask_logits(torch.zeros(1, 3, 1), x_t, A_QUARTER, prediction="noise", regions=True)
-    assert probabilities_of(logits, regions=True).flatten().tolist() == pytest.approx([0.6, 0.3, FLOOR], abs=1e-6)
+    """√ᾱ = 1/2: x0 = 2·x_t at noise 0, so 0.2, -0.4, -1.6 and 1.8, the last two clipped; p = 0.6, 0.3, 0 and 1."""
+    x_t = torch.tensor([0.1, -0.2, -0.8, 0.9]).reshape(1, 4, 1)
+    logits = mask_logits(torch.zeros(1, 4, 1), x_t, A_QUARTER, prediction="noise", regions=False)
+    wanted = [6 / 19, 3 / 19, 0, 10 / 19]
+    assert probabilities_of(logits, regions=False).flatten().tolist() == pytest.approx(wanted, abs=2e-5)
+    logits = mask_logits(torch.zeros(1, 4, 1), x_t, A_QUARTER, prediction="noise", regions=True)
+    wanted = [0.6, 0.3, FLOOR, 1 - FLOOR]
+    assert probabilities_of(logits, regions=True).flatten().tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("regions", [False, True])
