@@ -14,7 +14,10 @@ from .pair_scores import Pair
 
 
 def postprocess(search: BestSearch, pair: Pair) -> Path | None:
-    """Find the rules of a pair that has been scored, and write them beside its label maps; None where no rule helps.
+    """Find the rules of a pair that has been scored, and write them beside its label maps.
+
+    Returns:
+        The file; None where it need not be named, for no rule helps and the runs have none of their own either.
 
     Raises:
         UserError: when label maps or references are missing or damaged.
@@ -25,4 +28,4 @@ def postprocess(search: BestSearch, pair: Pair) -> Path | None:
     groups = [search.declared.group(case) for case in pairs] if search.declared.has_groups else None
     found = find_rules(pairs, spec, groups=groups, processes=default_processes())
     found.save(pair.folder / FILE)
-    return pair.folder / FILE if found.rules else None
+    return pair.folder / FILE if found.rules or any((run.folder / FILE).is_file() for run in pair.runs) else None

@@ -33,7 +33,7 @@ def make_record(
         search: what took part.
         choice: how it did.
         prefer: what the command names.
-        postprocess: gives the file of rules for a pair, None where no rule helps.
+        postprocess: gives the file of rules for a pair, None where the command need not name it.
     """
     cheaper = choice.cheaper
     chosen = cheaper if prefer == "cheaper" and cheaper is not None else choice.best
@@ -55,21 +55,34 @@ def make_record(
     )
 
 
-def table(choice: Choice) -> ReportTable:
+def table(search: BestSearch, choice: Choice) -> ReportTable:
     """The candidates, the best first."""
+    names = short_names(search)
     rows = [
         (
-            standing.name.replace("+", " + "),
-            standing.mean.mean,
-            _interval(standing.mean),
-            standing.difference.mean,
-            _interval(standing.difference),
+            names[standing.name],
+            _with_interval(standing.mean),
+            "best" if standing is choice.best else _with_interval(standing.difference),
             standing.cost / 1e12,
         )
         for standing in choice.standings
     ]
-    header = ("runs", "Dice", "95 % interval", "to the best", "95 % interval of it", "TFLOP per case and fold")
-    return ReportTable("Cross-validated candidates", header, (0, 4, 0, 4, 0, 2), tuple(rows))
+    header = ("Run", "Dice [95 %]", "ΔDice to the best", "TFLOP")
+    return ReportTable("Candidates, cross-validated", header, (0, 0, 0, 2), tuple(rows))
+
+
+def short_names(search: BestSearch) -> dict[str, str]:
+    """Candidate -> what tells it from the others: trainer, and plan, configuration and tag where they differ."""
+    records = {run.name: run.record for run in search.runs}
+    several = [
+        field for field in ("plan", "configuration") if len({getattr(record, field) for record in records.values()}) > 1
+    ]
+    short = {}
+    for name, record in records.items():
+        parts = [record.trainer.rpartition(":")[2], *(getattr(record, field) for field in several), record.tag]
+        short[name] = " ".join(part for part in parts if part)
+    pairs = {pair.name: " + ".join(short[run.name] for run in pair.runs) for pair in search.pairs}
+    return short | pairs
 
 
 def missing_lines(lacks: Sequence[Lack]) -> Iterator[str]:
@@ -89,7 +102,8 @@ def told(search: BestSearch, choice: Choice, record: InferenceRecord) -> Iterato
     units = f"{choice.groups} groups" if record.grouped else "cases"
     yield (
         f"Mean over {choice.cases} cases of the mean Dice over classes; intervals are bootstrapped over {units}. Each "
-        "case was predicted by folds that did not train on it."
+        "case was predicted by folds that did not train on it. TFLOP: 10¹² floating-point operations for a case by one "
+        "fold, with all its steps, members, windows and mirrored views."
     )
     part = [f"{run.name} (fold {', '.join(run.records)})" for run in search.runs if len(run.scores) > choice.cases]
     if part:
@@ -101,10 +115,12 @@ def told(search: BestSearch, choice: Choice, record: InferenceRecord) -> Iterato
         )
     best, cheaper = choice.best, choice.cheaper
     if cheaper is not None:
-        used = f"costs {_share(cheaper, best)} as much as {best.name} and is {-cheaper.difference.mean:.4f} below it"
+        names = short_names(search)
+        below = f"is {-cheaper.difference.mean:.4f} below it"
+        used = f"costs {_share(cheaper, best)} of what {names[best.name]} costs and {below}"
         error = f"within one standard error of the paired difference ({cheaper.standard_error:.4f})"
         hint = "" if record.chosen == record.cheaper else "; --prefer cheaper takes it"
-        yield f"Advice: {cheaper.name} {used}, {error}{hint}."
+        yield f"Advice: {names[cheaper.name]} {used}, {error}{hint}."
     if search.pairs:
         yield (
             f"Probabilities and scores of pairs are kept in {search.folder} for the next search; the folder may be "
@@ -143,8 +159,8 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _interval(interval: Interval) -> str:
-    return f"{interval.low:.4f} … {interval.high:.4f}"
+def _with_interval(interval: Interval) -> str:
+    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _share(one: Standing, other: Standing) -> str:

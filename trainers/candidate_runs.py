@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from autodiffseg import registry
+from autodiffseg.checkpoint_file import LAST, checkpoint_id
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, load_summary
@@ -33,7 +35,7 @@ class RunFilter(NamedTuple):
         """Whether a run takes part. An ensemble's tag names its members and tells no training from another."""
         tag = "" if record.members else record.tag
         return (
-            (not self.trainers or record.trainer in self.trainers)
+            (not self.trainers or not {record.trainer, record.trainer.rpartition(":")[2]}.isdisjoint(self.trainers))
             and (not self.configurations or record.configuration in self.configurations)
             and (not self.plans or record.plan in self.plans)
             and (not self.tags or tag in self.tags)
@@ -57,6 +59,11 @@ class CandidateRun:
     def name(self) -> str:
         """That of its folder."""
         return self.folder.name
+
+    @cached_property
+    def checkpoints(self) -> dict[str, str]:
+        """Fold -> hash of its last checkpoint."""
+        return {fold: checkpoint_id(fold_folder(self.folder, fold) / LAST) for fold in self.records}
 
     @property
     def record(self) -> RunRecord:

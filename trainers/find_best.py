@@ -79,7 +79,7 @@ def command(
     record = make_record(search, choice, prefer, postprocess)
     path = (out or place.results(name)) / FILE
     record.save(path)
-    console.print(table(choice).terminal())
+    console.print(table(search, choice).terminal())
     for sentence in told(search, choice, record):
         console.print(f"- {sentence}", soft_wrap=True, markup=False)
     console.print(f"Written: {path}. Predict with:", soft_wrap=True)

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.evaluation.overlap import class_overlaps
 from autodiffseg.evaluation.probability_file import read_probabilities
 from autodiffseg.evaluation.summary import class_keys
 from autodiffseg.images import read_label, write_image
 from autodiffseg.labels import LabelSpec
 from autodiffseg.records import Record
-from autodiffseg.runs import fold_folder
 
 from .candidate_runs import CandidateRun
-from .checkpoints import LAST
 from .probability_cache import ProbabilityCache
 
 RECORD = "pair.json"
@@ -99,7 +96,4 @@ class Pair:
         return scores
 
     def _checkpoints(self) -> dict[str, dict[str, str]]:
-        return {
-            run.name: {fold: checkpoint_id(fold_folder(run.folder, fold) / LAST) for fold in run.records}
-            for run in self.runs
-        }
+        return {run.name: run.checkpoints for run in self.runs}

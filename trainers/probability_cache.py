@@ -8,11 +8,10 @@ from pathlib import Path
 
 import torch
 
-from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.inference.probability_file import probability_file
 from autodiffseg.records import Record
-from autodiffseg.runs import RunRecord, fold_folder
+from autodiffseg.runs import fold_folder
 from autodiffseg.sampling import Sampling
 from autodiffseg.workspace import Workspace
 
@@ -48,9 +47,9 @@ class ProbabilityCache:
     def missing(self, run: CandidateRun, cases: Iterable[str]) -> dict[str, list[str]]:
         """Fold -> those of `cases` whose probabilities are not there; what other weights made does not count."""
         found: dict[str, list[str]] = {}
-        for fold, record in run.records.items():
+        for fold in run.records:
             path = fold_folder(self.folder / run.name, fold) / RECORD
-            same = path.is_file() and CachedFold.load(path) == self._made_by(run, fold, record)
+            same = path.is_file() and CachedFold.load(path) == self._made_by(run, fold)
             lacking = [
                 case for case in cases if run.fold_of[case] == fold and not (same and self.file(run, case).is_file())
             ]
@@ -67,7 +66,7 @@ class ProbabilityCache:
             UserError: when a checkpoint or a case is missing, or a file cannot be written.
         """
         for fold, lacking in self.missing(run, cases).items():
-            folder, made_by = fold_folder(self.folder / run.name, fold), self._made_by(run, fold, run.records[fold])
+            folder, made_by = fold_folder(self.folder / run.name, fold), self._made_by(run, fold)
             if not (folder / RECORD).is_file() or CachedFold.load(folder / RECORD) != made_by:
                 shutil.rmtree(folder, ignore_errors=True)
                 made_by.save(folder / RECORD)
@@ -79,10 +78,11 @@ class ProbabilityCache:
                 _write(self.file(run, case), prediction, trained)
                 on_case()
 
-    def _made_by(self, run: CandidateRun, fold: str, record: RunRecord) -> CachedFold:
-        checkpoint = checkpoint_id(fold_folder(run.folder, fold) / LAST)
+    def _made_by(self, run: CandidateRun, fold: str) -> CachedFold:
         return CachedFold(
-            checkpoint=checkpoint, sampling=run.sampling, previous_segmentations=record.previous_segmentations
+            checkpoint=run.checkpoints[fold],
+            sampling=run.sampling,
+            previous_segmentations=run.records[fold].previous_segmentations,
         )
 
 

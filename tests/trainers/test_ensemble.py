@@ -206,3 +206,22 @@ def test_commands_that_need_weights_name_the_members(trained: Path, tmp_path: Pa
 
 def test_the_usual_members_may_come_in_any_order() -> None:
     assert read_settings(EnsembleOptions, ["members= recycling , supervised"]).members == ("recycling", "supervised")
+
+
+@pytest.mark.slow
+def test_members_may_be_cascades(planned_cascade: Path, phantom_raw: Path, tmp_path: Path) -> None:
+    shutil.copytree(planned_cascade, tmp_path / "workspace")
+    place = ["--device", "cpu", "--precision", "fp32", "--workspace", str(tmp_path / "workspace")]
+    options = ["--iterations", "2", "--set", "validation_batches=1", "--num-workers", "0", "--train-missing"]
+    arguments = ["train", "Phantom", "3d_cascade_fullres", "0", "--trainer", "ensemble"]
+    assert run([*arguments, *options, *place]) == 0
+    model = results(tmp_path / "workspace") / "ensemble__cpu__3d_cascade_fullres"
+    assert json.loads((model / "fold_0" / "validation" / "summary.json").read_text())["passes"] == 6
+    image = phantom_raw / "imagesTs" / "phantom_006_0000.nii.gz"
+    more = ["--device", "cpu", "--no-mirroring", "--model", str(model)]
+    assert run(["predict", "-i", str(image), "-o", str(tmp_path / "out"), *more]) == 0
+    used = json.loads((tmp_path / "out" / "predict.json").read_text())["models"]
+    previous = {Path(entry["model"]).name: Path(entry["previous_model"]).name for entry in used}
+    assert previous == {
+        f"{name}__cpu__3d_cascade_fullres": f"{name}__cpu__3d_lowres" for name in ("supervised", "recycling")
+    }

@@ -12,9 +12,17 @@ import numpy as np
 import pytest
 
 from autodiffseg.cli import run
+from autodiffseg.evaluation.choice import Choice, Standing
+from autodiffseg.evaluation.statistics import Interval
 from autodiffseg.images import read_label
+from autodiffseg.postprocessing.record import Postprocessing
 from autodiffseg.runs import RunRecord
+from autodiffseg.trainers.best_postprocessing import postprocess
+from autodiffseg.trainers.best_report import make_record
+from autodiffseg.trainers.best_search import BestSearch
+from autodiffseg.trainers.candidate_runs import RunFilter
 from autodiffseg.trainers.probability_cache import ProbabilityCache
+from autodiffseg.workspace import Workspace
 
 SUPERVISED, RECYCLING = "supervised__cpu__3d_fullres", "recycling__cpu__3d_fullres"
 PAIR = (RECYCLING, SUPERVISED)
@@ -91,6 +99,7 @@ def test_the_best_has_the_highest_mean_and_the_others_are_below_it(searched: Pat
 def test_what_is_missing_is_listed_with_the_command_that_makes_it(searched: Path, capsys: Any) -> None:
     assert find_best(searched) == 0
     told = capsys.readouterr().out
+    assert "recycling + supervised" in told  # plan and configuration are the same in all
     assert f"Missing of {RECYCLING}: fold 1, 2, 3, 4: not trained. For example:\n  autodiffseg train" in told
     missing = {(lack["run"], lack["fold"]): lack["command"] for lack in record(searched)["missing"]}
     assert set(missing) == {(name, str(fold)) for name in PAIR for fold in range(1, 5)}
@@ -187,6 +196,21 @@ def test_runs_without_a_case_in_common_are_told(copied: Path, capsys: Any) -> No
     (moved / "run.json").write_text(record.model_copy(update={"training_cases": tuple(cases)}).model_dump_json())
     assert find_best(copied) == 2
     assert f"{RECYCLING} has fold 1; {SUPERVISED} has fold 0" in capsys.readouterr().err
+
+
+def test_rules_for_a_pair_are_found_on_its_label_maps_and_named_in_the_command(copied: Path) -> None:
+    search = BestSearch.of(Workspace(copied), "Dataset900_Phantom", RunFilter(), with_pairs=True)
+    [pair] = search.pairs
+    path = postprocess(search, pair)
+    found = Postprocessing.load(pair.folder / "postprocessing.json")
+    assert path == (pair.folder / "postprocessing.json" if found.rules else None)
+    assert found.cases == len(CASES)
+    (search.runs[0].folder / "postprocessing.json").write_text("{}")  # rules that predict might apply by itself
+    assert postprocess(search, pair) == pair.folder / "postprocessing.json"
+
+    standing = Standing(pair.name, Interval(1, 1, 1), Interval(0, 0, 0), 0, 1)
+    record = make_record(search, Choice((standing,), 2, 2), "best", lambda *_: Path("rules.json"))
+    assert record.command.endswith(f"--model {search.runs[1].folder} --postprocessing rules.json")
 
 
 def test_the_cheaper_one_can_be_preferred(searched: Path, tmp_path: Path) -> None:
