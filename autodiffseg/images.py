@@ -105,6 +105,19 @@ def write_image(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None
     image.SetSpacing(spacing[: geometry.dimensions])
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
+    _write(path, image)
+
+
+def write_picture(path: Path, colours: npt.NDArray[np.uint8]) -> None:
+    """Write red, green and blue `(Y, X, 3)`, atomically; the ending of `path` chooses the format.
+
+    Raises:
+        UserError: when the folder cannot be written to.
+    """
+    _write(path, sitk.GetImageFromArray(colours, isVector=True))
+
+
+def _write(path: Path, image: Any) -> None:
     try:
         with atomic_path(path) as temporary:
             sitk.WriteImage(image, str(temporary), useCompression=True)

@@ -72,6 +72,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
     from autodiffseg.uncertainty.case_uncertainty import write_table
 
     from .chosen_postprocessing import choose_postprocessing
+    from .colour_output import colour_outputs
     from .model_set import load_model_set, refuse_contradictions
     from .precision import choose_device, choose_precision
     from .prediction_cases import predict_cases
@@ -105,7 +106,7 @@ def run_prediction(job: PredictionJob, console: Console) -> None:
         job.wanted,
         samples=job.options.samples,
         finishing=(cleaning,) if cleaning.rules else (),
-        extras=extras,
+        extras=(*extras, *colour_outputs(job.out, dataset.file_ending, dataset.spec)),
     )
     prepare_output(outputs, record, dataset, chosen, go_on=job.go_on)
 

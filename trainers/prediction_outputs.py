@@ -15,6 +15,7 @@ from autodiffseg.inference.probability_store import ProbabilityStore, StoredMean
 from autodiffseg.labels import LabelSpec
 from autodiffseg.uncertainty.map_files import existing_maps, record_file
 
+from .colour_output import picture_file
 from .extra_output import CaseExtra, Draw, ExtraOutput, FinishLabel
 from .member import ShownCase
 from .prediction_options import WantedOutputs
@@ -54,6 +55,7 @@ class PredictionOutputs:
         paths = [folder / name for folder in folders for name in names]
         paths += [self.folder / name for extra in self.extras for name in extra.names(case)]
         paths += [*existing_maps(self.folder, case).values(), record_file(self.folder, case)]
+        paths += [picture_file(self.folder, case)]
         return tuple(path for path in paths if path.is_file())
 
     def subfolders(self) -> tuple[Path, ...]:

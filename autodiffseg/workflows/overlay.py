@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from autodiffseg.atomic import atomic_path
+from autodiffseg.label_colours import class_colours
 
 PLANES = ("axial (y, x)", "coronal (z, x)", "sagittal (z, y)")
 """Names of the planes across the axes z, y and x of an array whose axes follow the body."""
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
-"""Okabe and Ito's palette: told apart with any colour vision, and on grey."""
 
 Volume = npt.NDArray[np.generic]
 
@@ -83,7 +81,7 @@ def fullest_slice(mask: npt.NDArray[np.bool_], axis: int) -> int:
 def _outline(plot: Axes, label: Volume, classes: list[tuple[int, ...]], *, broad: bool) -> None:
     """The outlines of all classes; smaller ones come on top, so that a core inside a shell keeps its own."""
     masks = [np.isin(label, members) for members in classes]
-    pairs = sorted(zip(masks, _colours(len(classes)), strict=True), key=lambda pair: -int(pair[0].sum()))
+    pairs = sorted(zip(masks, class_colours(len(classes)), strict=True), key=lambda pair: -int(pair[0].sum()))
     for mask, colour in pairs:
         if mask.any() and not mask.all():  # matplotlib warns when there is no contour to draw
             plot.contour(
@@ -95,7 +93,7 @@ def _legend(outlines: list[str], classes: list[str]) -> Iterator[Line2D]:
     for order, name in enumerate(outlines):
         broad = order == 0
         yield Line2D([], [], color="dimgray" if broad else "darkgray", linewidth=_width(broad), label=name)
-    for colour, name in zip(_colours(len(classes)), classes, strict=True):
+    for colour, name in zip(class_colours(len(classes)), classes, strict=True):
         yield Line2D([], [], color=colour, linewidth=8, label=name)
 
 
@@ -107,10 +105,3 @@ def _shade(colour: str, dark: bool) -> tuple[float, float, float]:
     red, green, blue = to_rgb(colour)
     share = 0.55 if dark else 1.0
     return (share * red, share * green, share * blue)
-
-
-def _colours(count: int) -> list[str]:
-    """As many colours as there are classes; beyond the palette they are taken round the hue circle."""
-    if count <= len(COLOURS):
-        return list(COLOURS[:count])
-    return [to_hex(colormaps["hsv"](place / count)) for place in range(count)]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autodiffseg.fingerprint import IntensityStatistics
@@ -252,3 +256,80 @@ def test_the_predictors_own_array_is_left_alone() -> None:
     case = properties(((0, 4), (0, 5), (0, 6)), (4, 5, 6), (4, 5, 6))
     restore_label([Prediction(probabilities, case, plan((1.0, 1.0, 1.0)))], CLASSES)
     np.testing.assert_array_equal(probabilities, before)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    raw=st.tuples(*[st.integers(6, 16)] * 3),
+    cuts=st.tuples(*[st.integers(0, 2)] * 6),
+    new=st.tuples(*[st.integers(4, 20)] * 3),
+    order=st.permutations((0, 1, 2)),
+)
+def test_places_are_those_of_the_raw_image(
+    raw: tuple[int, int, int], cuts: tuple[int, ...], new: tuple[int, int, int], order: list[int]
+) -> None:
+    """A map that grows evenly along every raw axis comes back as it was, wherever no border was extrapolated."""
+    turned = [raw[axis] for axis in order]
+    crop = tuple((cuts[2 * axis], turned[axis] - cuts[2 * axis + 1]) for axis in range(3))
+    grids = [
+        low + (np.arange(count) + 0.5) * (high - low) / count - 0.5
+        for (low, high), count in zip(crop, new, strict=True)
+    ]  # of the preprocessed voxels, in raw voxels
+    slope = (1.0, 0.3, -0.2)  # along the raw axes
+    volume = sum(
+        slope[order[axis]] * grid.reshape([-1 if axis == other else 1 for other in range(3)])
+        for axis, grid in enumerate(grids)
+    )
+    chosen = plan((1.0, 1.0, 1.0), (order[0], order[1], order[2]))
+    prediction = Prediction(100 + np.asarray(volume, np.float32)[None], properties(crop, new, raw), chosen)
+    restored = next(restore_channels([prediction], REGIONS))
+    places = np.indices(raw)
+    wanted = np.tensordot(slope, places, axes=1)
+    inner, inside = np.ones(raw, bool), np.ones(raw, bool)
+    for axis, grid in enumerate(grids):
+        inner &= (places[order[axis]] >= grid[0]) & (places[order[axis]] <= grid[-1])
+        inside &= (places[order[axis]] >= crop[axis][0]) & (places[order[axis]] < crop[axis][1])
+    assert inner.any()
+    np.testing.assert_allclose(restored[inner], 100 + wanted[inner], atol=1e-3)
+    np.testing.assert_array_equal(restored == 0, ~inside)
+
+
+def _note(sizes: list[int], channel: NDArray[np.float16]) -> None:
+    sizes.append(channel.nbytes)
+
+
+@pytest.mark.parametrize("spec", [CLASSES, REGIONS], ids=["classes", "regions"])
+@pytest.mark.parametrize("probabilities", [False, True], ids=["labels", "probabilities"])
+def test_memory_does_not_grow_with_the_number_of_classes(spec: LabelSpec, probabilities: bool) -> None:
+    """Numpy tells tracemalloc of its arrays; scipy's and skimage's are numpy's too."""
+    side, peaks = 96, []
+    for classes in (3, 12):
+        names = {f"class {number}": number if spec is CLASSES else (number,) for number in range(1, classes)}
+        painted = None if spec is CLASSES else tuple(range(1, classes))
+        many = LabelSpec(labels={"background": 0, **names}, regions_class_order=painted)
+        values = np.random.default_rng(0).uniform(size=(many.channels, 72, 72, 72)).astype(np.float32)
+        case = properties(((0, side),) * 3, (72, 72, 72), (side,) * 3)
+        kept: list[int] = []
+        seen = partial(_note, kept) if probabilities else None
+        tracemalloc.start()
+        label = restore_label([Prediction(values, case, plan((1.0, 1.0, 1.0), (1, 2, 0)))], many, pass_on=seen)
+        peaks.append(tracemalloc.get_traced_memory()[1] / (4 * side**3))
+        tracemalloc.stop()
+        assert label.shape == (side,) * 3
+        assert len(kept) == probabilities * many.channels
+    assert peaks[1] < 4.5
+    assert abs(peaks[1] - peaks[0]) < 0.1
+
+
+def test_the_mean_of_many_grids_takes_no_more_than_six_volumes() -> None:
+    side, spec = 96, LabelSpec(labels={"background": 0, **{f"c{number}": number for number in range(1, 8)}})
+    predictions = []
+    for order, length in (((0, 1, 2), 72), ((1, 2, 0), 60), ((2, 0, 1), 80)):
+        values = np.random.default_rng(length).uniform(size=(8, *(length,) * 3)).astype(np.float32)
+        case = properties(((0, side),) * 3, (length,) * 3, (side,) * 3)
+        predictions.append(Prediction(values, case, plan((1.0, 1.0, 1.0), order)))
+    tracemalloc.start()
+    restore_label(predictions, spec, pass_on=lambda channel: None)
+    peak = tracemalloc.get_traced_memory()[1] / (4 * side**3)
+    tracemalloc.stop()
+    assert peak < 6

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autodiffseg.workflows.overlay import COLOURS, fullest_slice, save_overlay
+from autodiffseg.label_colours import COLOURS
+from autodiffseg.workflows.overlay import fullest_slice, save_overlay
 
 BALL = np.add.outer(np.add.outer((np.arange(12) - 4) ** 2, (np.arange(16) - 9) ** 2), (np.arange(14) - 5) ** 2) <= 9
 
