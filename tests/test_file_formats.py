@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from autodiffseg.cli import run
 from autodiffseg.dataset import CaseFiles, DatasetJson
+from autodiffseg.evaluation.comparison_csv import FIGURES
 from autodiffseg.fingerprint import (
     ComponentStatistics,
     Fingerprint,
@@ -112,3 +114,27 @@ def test_the_columns_of_the_uncertainty_table_are_explained() -> None:
     header = table_text([record]).splitlines()[0].split(",")
     told = set(re.findall(r"`(\w+)`", section("uncertainty/, uncertainty.csv")))
     assert {column for column in header if not column.startswith("entropy_")} - told == set()
+
+
+def test_the_keys_of_a_comparison_are_explained(trained_phantom: Path, tmp_path: Path) -> None:
+    assert run(["compare", "Phantom", "--workspace", str(trained_phantom), "-o", str(tmp_path)]) == 0
+    title = "comparison.md, comparison.tex, comparison.csv, comparison.json"
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    assert set(content) == table_keys(title)
+    told = set(re.findall(r"`([^`\n]+)`", section(title)))
+    entrant = content["entrants"][0]
+    foreground = entrant["results"]["Dice"]["foreground"]
+    for part in (
+        entrant,
+        foreground,
+        foreground["test"],
+        entrant["runs"][0],
+        next(iter(entrant["trainings"][0].values())),
+    ):
+        assert set(part) - told == set()
+    assert set(FIGURES) - told == set()
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        *(f"comparison.{ending}" for ending in ("md", "tex", "csv", "json")),
+        "comparison_classes.csv",
+        "comparison_cases.csv",
+    }

@@ -1,30 +1,50 @@
-"""Which runs of a dataset can be compared, which cannot and why, and what each cost."""
+"""Which runs of a dataset can be compared, which cannot and why."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autodiffseg import registry
 from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Entrant
-from autodiffseg.evaluation.summary import SUMMARY, Summary, load_summary
+from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS
+from autodiffseg.evaluation.summary import SUMMARY, CaseScores, Summary, load_summary
 from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records
 from autodiffseg.workspace import Workspace
 
+from .run_cost import cost_cells, cost_numbers
+
 Scored = dict[str, tuple[RunRecord, Summary]]
 """Fold -> its record and its scores."""
+CASE_LISTS = {"training_cases", "validation_cases"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs to compare; an empty choice means all."""
+
+    trainers: tuple[str, ...] = ()
+    configurations: tuple[str, ...] = ()
+    plan: str | None = None
+    folds: tuple[str, ...] = ()
+    each_training: bool = False
+    """Whether trainings that differ in their seed alone keep a row each."""
+
+    def fits(self, record: RunRecord) -> bool:
+        """Whether a run's configuration and plan are asked for."""
+        return (not self.configurations or record.configuration in self.configurations) and self.plan in (
+            None,
+            record.plan,
+        )
 
 
 def find_entrants(
-    workspace: Workspace,
-    dataset: str,
-    classes: Mapping[str, str],
-    trainers: Sequence[str],
-    *,
-    configuration: str | None,
-    plan: str | None,
+    workspace: Workspace, dataset: str, classes: Mapping[str, str], wanted: Wanted, *, required: bool = True
 ) -> tuple[list[Entrant], list[str]]:
     """The runs that can be compared, and sentences about those that cannot.
 
@@ -32,27 +52,24 @@ def find_entrants(
         workspace: where the results lie.
         dataset: full name.
         classes: class key -> name, as the dataset declares them now.
-        trainers: only runs of these; none means all.
-        configuration: only runs of this one.
-        plan: only runs of this one.
+        wanted: which runs.
+        required: whether there must be any.
 
     Raises:
-        UserError: when a named trainer has no run, or no run is left.
+        UserError: when a named trainer has no run, or no run is left and one is required.
     """
     found = {run: fold_records(run) for run in dataset_runs(workspace, dataset)}
     first = {run: next(iter(records.values())) for run, records in found.items()}
-    fitting = [
-        run
-        for run, record in first.items()
-        if configuration in (None, record.configuration) and plan in (None, record.plan)
-    ]
-    _refuse_unknown(trainers, [first[run] for run in fitting])
+    fitting = [run for run, record in first.items() if wanted.fits(record)]
+    _refuse_unknown(wanted.trainers, [first[run] for run in fitting])
     chosen: dict[Path, Scored] = {}
     left_out = []
     for run in fitting:
-        if trainers and not any(_is_called(first[run], name) for name in trainers):
+        if wanted.trainers and not any(_is_called(first[run], name) for name in wanted.trainers):
             continue
         for fold, record in found[run].items():
+            if wanted.folds and fold not in wanted.folds:
+                continue
             path = fold_folder(run, fold) / VALIDATION / SUMMARY
             summary = load_summary(path) if path.is_file() else None
             reason = _why_not(fold, record, summary, classes) or _why_stale(run, fold, record)
@@ -60,50 +77,83 @@ def find_entrants(
                 left_out.append(f"fold {fold} of {run.name}: {reason}")
             else:
                 chosen.setdefault(run, {})[fold] = (record, summary)
-    if not chosen:
+    if not chosen and required:
         why = f" Left out: {' '.join(left_out)}" if left_out else ""
         raise UserError(
             f"{workspace.results(dataset)} holds no validated run that fits; train one with `autodiffseg train`.{why}"
         )
-    several_plans = len({first[run].plan for run in chosen}) > 1
-    several_configurations = len({first[run].configuration for run in chosen}) > 1
+    methods = _methods(chosen, merge=not wanted.each_training)
+    shown = [first[runs[0]] for runs in methods]
+    several_plans = len({record.plan for record in shown}) > 1
+    several_configurations = len({record.configuration for record in shown}) > 1
     entrants = []
-    for run, scored in chosen.items():
-        record = first[run]
+    for runs, record in zip(methods, shown, strict=True):
         parts = [_shown(record)]
         parts += [record.plan] if several_plans else []
         parts += [record.configuration] if several_configurations else []
-        parts += [record.tag] if record.tag else []
-        if any(summary.notes.get("checkpoint") == "best" for _, summary in scored.values()):
-            parts.append("(best checkpoint: chosen on these cases)")
-        cases = {case.case: case for _, summary in scored.values() for case in summary.cases}
-        entrants.append(Entrant(" ".join(parts), cases, cost(scored)))
+        tag = record.tag if len(runs) == 1 else _tag_without_seed(record)
+        parts += [tag] if tag else []
+        parts += [f"({len(runs)} trainings)"] if len(runs) > 1 else []
+        entrants.append(_entrant(parts, {run: chosen[run] for run in runs}))
     return entrants, left_out
 
 
-def cost(scored: Scored) -> dict[str, str]:
-    """What the folds of a run cost, as table cells."""
-    records = [record for record, _ in scored.values()]
-    updates = sorted({record.iterations_done for record in records})
-    unfinished = any(not record.finished for record in records)
-    minutes = sum(record.training_seconds for record in records) / 60 / len(records)
-    passes = sorted({str(summary.notes.get("passes", "–")) for _, summary in scored.values()})
-    before = " (+ previous stage)" if any(record.previous_run for record in records) else ""
-    return {
-        "Parameters [M]": f"{records[0].parameters / 1e6:.2f}",
-        "Passes per patch": ", ".join(passes),
-        "Updates": "–".join(str(number) for number in dict.fromkeys((updates[0], updates[-1])))
-        + (" (unfinished)" if unfinished else ""),
-        "Training [min/fold]": f"{minutes:.1f}{before}",
-        "Device": f"{records[0].device} {records[0].precision}",
-        "Folds": ",".join(scored),
+def _methods(chosen: Mapping[Path, Scored], *, merge: bool) -> list[list[Path]]:
+    """Runs that are trainings of one method, by their seeds; fewer than three stay apart, each a method."""
+    alike: dict[tuple[Any, ...], list[Path]] = {}
+    for run, scored in chosen.items():
+        record = next(iter(scored.values()))[0]
+        method = (record.trainer, record.plan, record.configuration, _tag_without_seed(record), str(record.options))
+        alike.setdefault((*method, tuple(record.members)), []).append(run)
+    methods = []
+    for runs in alike.values():
+        by_seed = sorted(runs, key=lambda run: next(iter(chosen[run].values()))[0].seed)
+        methods += [by_seed] if merge and len(runs) >= FEWEST_SEEDS else [[run] for run in by_seed]
+    return methods
+
+
+def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
+    """The entrant of one run, or of several trainings of one method."""
+    every = [pair for scored in runs.values() for pair in scored.values()]
+    checkpoints = sorted({str(summary.notes.get("checkpoint", "last")) for _, summary in every})
+    if "best" in checkpoints:
+        parts = [*parts, "(best checkpoint: chosen on these cases)"]
+    trainings: list[dict[str, CaseScores]] = [
+        {case.case: case for _, summary in scored.values() for case in summary.cases} for scored in runs.values()
+    ]
+    record, first = every[0][0], next(iter(runs.values()))
+    facts = {
+        "kind": "run",
+        **record.model_dump(include={"trainer", "plan", "configuration"}),
+        "tag": _tag_without_seed(record),
+        "seeds": [next(iter(scored.values()))[0].seed for scored in runs.values()],
+        "checkpoints": checkpoints,
+        "sampling": every[0][1].notes.get("sampling"),
+        "numbers": cost_numbers(first),
+        "runs": [
+            {
+                "folder": str(run),
+                "folds": {
+                    fold: fold_record.model_dump(exclude=CASE_LISTS) for fold, (fold_record, _) in scored.items()
+                },
+            }
+            for run, scored in runs.items()
+        ],
     }
+    return Entrant(" ".join(parts), trainings[0], cost_cells(first), tuple(trainings[1:]), facts)
+
+
+def _tag_without_seed(record: RunRecord) -> str:
+    return re.sub(rf"(^|-)seed-{record.seed}$", "", record.tag)
 
 
 def _why_not(fold: str, record: RunRecord, summary: Summary | None, classes: Mapping[str, str]) -> str:
     """Why a fold cannot be compared; "" when it can."""
     if fold == "all":
         return "it validates on what it was trained on."
+    if summary is None and not record.finished:
+        done = f"{record.iterations_done} of {record.iterations} updates"
+        return f"its training has not finished ({done}); go on with `autodiffseg train … --continue`."
     if summary is None:
         return "not validated (`autodiffseg validate`)."
     if set(summary.classes) != set(classes):

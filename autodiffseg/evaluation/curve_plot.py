@@ -1,11 +1,11 @@
-"""Curve plot: lines over sampling steps, one panel a metric, as PNG."""
+"""Curve plot: lines over sampling steps, one panel a metric, as PNG, SVG or PDF."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -30,7 +30,7 @@ def save_curves(
     xlabel: str,
     logarithmic: bool = False,
 ) -> None:
-    """Draw panels side by side and write them as PNG, atomically.
+    """Draw panels side by side and write them as PNG, SVG or PDF, atomically.
 
     Args:
         path: of the picture.
@@ -59,8 +59,14 @@ def save_curves(
     if len(names) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
     figure.suptitle(title, fontsize=11)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, SVG or PDF, atomically; the same figure gives the same bytes: no date, no random ids."""
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    with rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}), atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, metadata=undated)
 
 
 def _draw(plot: Axes, x: Sequence[int], y: Sequence[float], *, order: int, lines: int, name: str) -> None:

@@ -17,7 +17,7 @@ from autodiffseg.runs import RunRecord, run_name
 CASES = [f"case{i}" for i in range(8)]
 
 
-def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0", tag: str = "") -> None:
+def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0", tag: str = "", seed: int = 0) -> None:
     """A validated fold whose first class scores `dice` and whose second scores 0.1 less."""
     name = run_name(trainer, "cpu", "3d_fullres", tag)
     folder = workspace / "results" / "Dataset001_Toy" / name / f"fold_{fold}"
@@ -28,7 +28,7 @@ def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0"
         configuration="3d_fullres",
         tag=tag,
         fold=fold,
-        seed=0,
+        seed=seed,
         options={},
         plan_hash="",
         iterations=10,
@@ -84,7 +84,7 @@ def test_the_best_is_bold_and_the_conventions_are_told(workspace: Path) -> None:
     compared(workspace)
     text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
     line = next(line for line in text.splitlines() if line.startswith("| recycling"))
-    assert "**0.7950 ± 0.0245**" in line
+    assert "**<u>0.7950 ± 0.0245</u>**" in line  # best, and different from the baseline
     assert "**" not in next(line for line in text.splitlines() if line.startswith("| supervised"))
     assert "Wilcoxon" in text
     assert "Empty masks" in text
@@ -110,10 +110,11 @@ def test_names_with_brackets_and_bars_keep_the_tables_whole(
     declare(workspace, {"background": 0, "[red]a|b[/blue]": 1, "two": 2})
     add_run(workspace, "recycling", [0.7] * 8, tag="[bold]t")
     compared(workspace)
-    assert "Dice [red]a|b[/blue]" in capsys.readouterr().out
-    lines = (workspace / "results/Dataset001_Toy/comparison.md").read_text().splitlines()
-    table = [line.replace("\\|", "") for line in lines if line.startswith("|")]
-    assert len({line.count("|") for line in table}) == 1
+    assert "[red]a|b[/blue]" in capsys.readouterr().out
+    text = (workspace / "results/Dataset001_Toy/comparison.md").read_text()
+    for table in text.split("## ")[1:]:
+        lines = [line.replace("\\|", "") for line in table.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) == 1
 
 
 def test_empty_masks_are_counted_in_the_notes(workspace: Path) -> None:
@@ -129,12 +130,149 @@ def test_empty_masks_are_counted_in_the_notes(workspace: Path) -> None:
     assert "supervised: of 16" not in text
 
 
-def test_only_common_cases_count_and_the_rest_is_named(workspace: Path) -> None:
+def test_other_case_sets_are_refused_and_named(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_run(workspace, "diffusion", [0.9] * 3)
+    assert run(["compare", "1", "--workspace", str(workspace)]) == 2
+    told = capsys.readouterr().err
+    assert "diffusion lacks 5 (case3, case4, case5 and 2 more)" in told
+    assert "--intersection" in told
+    assert not (workspace / "results" / "Dataset001_Toy" / "comparison.md").exists()
+
+
+def test_only_common_cases_count_in_an_intersection_and_the_rest_is_named(workspace: Path) -> None:
     add_run(workspace, "diffusion", [0.9] * 6)
-    rows = compared(workspace)
+    rows = compared(workspace, "--intersection")
     assert {row["cases"] for row in rows.values()} == {"6"}
     text = (workspace / "results" / "Dataset001_Toy" / "comparison.md").read_text()
     assert "Left out: 2 of 8 cases of supervised" in text
+
+
+def test_folds_and_configurations_are_chosen(workspace: Path) -> None:
+    add_run(workspace, "recycling", [0.1] * 8, fold="1")
+    assert float(compared(workspace, "--fold", "0")["recycling"]["Dice_mean"]) == pytest.approx(0.795)
+    assert set(compared(workspace, "--configuration", "2d", "--configuration", "3d_fullres", "--fold", "0")) == {
+        "recycling",
+        "supervised",
+    }
+
+
+def test_three_seeds_are_one_row_with_an_interval_over_trainings(workspace: Path) -> None:
+    for trainer, dice in (("recycling", 0.9), ("supervised", 0.85)):
+        add_run(workspace, trainer, [dice + 0.05] * 8, tag="seed-1", seed=1)
+        add_run(workspace, trainer, [dice - 0.05] * 8, tag="seed-2", seed=2)
+    rows = compared(workspace)
+    assert set(rows) == {"recycling (3 trainings)", "supervised (3 trainings)"}
+    row = rows["recycling (3 trainings)"]
+    assert float(row["Dice_mean"]) == pytest.approx((0.845 + 0.95 + 0.85) / 3 - 0.05)
+    # Cases of a training are nearly alike and trainings are not: the interval is as wide as the trainings lie apart.
+    assert float(row["Dice_high"]) - float(row["Dice_low"]) > 0.05
+    assert float(row["Dice_difference_low"]) < 0 < float(row["Dice_difference_high"])
+    assert float(row["Dice_p"]) < 0.05  # which speaks of these trainings alone
+    cases = (workspace / "results/Dataset001_Toy/comparison_cases.csv").read_text().splitlines()
+    assert len(cases) == 1 + 2 * 3 * 8 * 2
+    assert set(compared(workspace, "--each-training", "--trainer", "recycling")) == {
+        "recycling",
+        "recycling seed-1",
+        "recycling seed-2",
+    }
+
+
+def test_two_seeds_are_two_rows(workspace: Path) -> None:
+    add_run(workspace, "recycling", [0.9] * 8, tag="seed-1", seed=1)
+    assert set(compared(workspace)) == {"recycling", "recycling seed-1", "supervised"}
+
+
+def test_a_training_that_has_not_finished_is_left_out_and_told(workspace: Path) -> None:
+    add_run(workspace, "diffusion", [0.9] * 8)
+    folder = workspace / "results/Dataset001_Toy/diffusion__cpu__3d_fullres/fold_0"
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "finished": False, "iterations_done": 4}))
+    (folder / "validation" / "summary.json").unlink()
+    assert set(compared(workspace)) == {"recycling", "supervised"}
+    text = (workspace / "results/Dataset001_Toy/comparison.md").read_text()
+    assert "its training has not finished (4 of 10 updates)" in text
+
+
+def test_metrics_are_chosen_and_one_that_is_missing_is_refused(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "HD95_mean" not in compared(workspace, "--metrics", "Dice")["recycling"]
+    assert run(["compare", "1", "--workspace", str(workspace), "--metrics", "Dice,HD"]) == 2
+    assert "recycling, supervised have no score of HD" in capsys.readouterr().err
+
+
+def test_classes_are_tested_in_a_family_of_their_own(workspace: Path) -> None:
+    compared(workspace)
+    text = (workspace / "results/Dataset001_Toy/comparison_classes.csv").read_text()
+    rows = {(row["run"], row["metric"], row["class"]): row for row in csv.DictReader(text.splitlines())}
+    for name in ("one", "two"):
+        row = rows["recycling", "Dice", name]
+        assert float(row["p"]) == pytest.approx(2 / 2**8)
+        assert float(row["p_holm"]) == pytest.approx(2 * 2 / 2**8)  # two classes
+        assert float(row["effect"]) == 1.0
+    assert float(rows["recycling", "Dice", "two"]["mean"]) == pytest.approx(0.745)
+
+
+def test_on_par_is_an_interval_within_half_a_point(workspace: Path) -> None:
+    add_run(workspace, "diffusion", [0.8 + 0.004 * (-1) ** index for index in range(8)])
+    compared(workspace)
+    content = json.loads((workspace / "results/Dataset001_Toy/comparison.json").read_text())
+    verdicts = {e["name"]: e["results"]["Dice"]["foreground"]["verdict"] for e in content["entrants"]}
+    assert verdicts == {"diffusion": "on par", "recycling": "better", "supervised": ""}
+
+
+def test_too_few_pairs_are_said_instead_of_a_p_value(workspace: Path) -> None:
+    for trainer in ("supervised", "recycling"):
+        add_run(workspace, trainer, [0.7, 0.8, 0.9])
+    compared(workspace)
+    text = (workspace / "results/Dataset001_Toy/comparison.md").read_text()
+    assert "No p-value: 3 pairs are too few for a test (6 are needed)." in text
+    assert "<u>" not in text
+
+
+def test_the_json_holds_what_a_page_needs(workspace: Path) -> None:
+    compared(workspace, "--baseline", "recycling")
+    content = json.loads((workspace / "results/Dataset001_Toy/comparison.json").read_text())
+    assert (content["dataset"], content["baseline"], content["units"]) == ("Dataset001_Toy", "recycling", 8)
+    assert content["command"].startswith("autodiffseg compare 1")
+    assert [metric["name"] for metric in content["metrics"]] == ["Dice", "HD95"]
+    recycling, supervised = content["entrants"]
+    assert recycling["runs"][0]["folds"]["0"]["trainer"] == "recycling"
+    assert recycling["numbers"]["training_seconds"] == 120.0
+    assert supervised["results"]["Dice"]["foreground"]["difference"]["mean"] == pytest.approx(-0.045)
+    assert supervised["results"]["Dice"]["classes"]["1"]["p_adjusted"] == pytest.approx(4 / 2**8)
+    case = recycling["trainings"][0]["case3"]
+    assert case["scores"]["1"]["Dice"] == pytest.approx(0.84)
+    assert case["prediction_file"] == "case3.nii.gz"
+
+
+def test_the_latex_tables_balance_and_escape(workspace: Path) -> None:
+    declare(workspace, {"background": 0, "a_b & 50%": 1, "two": 2})
+    compared(workspace)
+    text = (workspace / "results/Dataset001_Toy/comparison.tex").read_text()
+    assert r"a\_b \& 50\%" in text
+    assert r"\textbf{\underline{0.7950 $\pm$ 0.0245}}" in text
+    for begin in ("table", "tabular"):
+        assert text.count(f"\\begin{{{begin}}}") == text.count(f"\\end{{{begin}}}") == 6
+    for table in text.split("\\toprule")[1:]:
+        rows = [line for line in table.partition("\\bottomrule")[0].splitlines() if line.endswith(r"\\")]
+        assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1
+
+
+def test_figures_are_the_same_bytes_again(workspace: Path, tmp_path: Path) -> None:
+    analysis = workspace / "results/Dataset001_Toy/recycling__cpu__3d_fullres/analysis"
+    analysis.mkdir()
+    rows = [f"{case},0,{step},one,0.{step + 5},1.0" for case in CASES for step in (1, 2, 3)]
+    (analysis / "steps_cases.csv").write_text("\n".join(["case,sample,step,class,Dice,HD95", *rows]))
+    for folder in ("one", "two"):
+        compared(workspace, "--figures", str(tmp_path / folder))
+    names = {"classes_Dice", "pairs_Dice", "classes_HD95", "pairs_HD95", "steps"}
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == sorted(f"{name}{ending}" for name in names for ending in (".svg", ".pdf"))
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    content = json.loads((workspace / "results/Dataset001_Toy/comparison.json").read_text())
+    assert content["steps"]["recycling"]["Dice"] == [[1, 0.6], [2, 0.7], [3, pytest.approx(0.8)]]
 
 
 def test_runs_are_chosen_by_trainer_and_told_apart_by_tag(workspace: Path) -> None:
