@@ -169,8 +169,10 @@ class DiffusionTrainer(Trainer):
         """
         options, alpha_bar_t = cast(DiffusionOptions, self.options), self.alpha_bar[t]
         outputs = [output] if isinstance(output, Tensor) else output
-        x_t = x_t[:, : self.spec.channels]  # (B, K, *patch)
-        logits = [self._mask_logits(each, at_resolution(x_t, each.shape[2:]), alpha_bar_t) for each in outputs]
+        logits = outputs
+        if options.prediction == "noise":
+            x_t = x_t[:, : self.spec.channels]  # (B, K, *patch)
+            logits = [self._mask_logits(each, at_resolution(x_t, each.shape[2:]), alpha_bar_t) for each in outputs]
         loss = self.segmentation_loss(logits, target, known)
         total = loss.total
         if options.prediction == "noise" and options.noise_weight:
@@ -294,6 +296,7 @@ class DiffusionTrainer(Trainer):
             )
 
     def _mask_logits(self, output: Tensor, x_t: Tensor, alpha_bar_t: Tensor) -> Tensor:
+        """Logits of the mask from what the network gave for x_t, both `(B, K, *patch)`."""
         prediction = cast(DiffusionOptions, self.options).prediction
         return mask_logits(output, x_t, alpha_bar_t, prediction=prediction, regions=self.spec.has_regions)
 

@@ -130,6 +130,20 @@ def test_every_option_trains_all_weights_and_stays_finite_without_foreground(
         assert label is not batch.label or all(gradient.abs().sum() > 0 for gradient in found)
 
 
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize(
+    ("device", "precision"), [("cpu", "bf16"), pytest.param("cuda", "fp16", marks=pytest.mark.gpu)]
+)
+def test_no_weight_is_lost_to_the_first_pass_in_half_precision(
+    make_trainer: Make, make_batch: Make, name: str, device: str, precision: str
+) -> None:
+    trainer = make_trainer(name, device=device, precision=precision, settings=(*NOISE, "vlb_weight=1"))
+    trainer.loss(make_batch(device=device), torch.Generator(device).manual_seed(0)).total.backward()
+    found = {name: parameter.grad for name, parameter in trainer.network.named_parameters()}
+    assert [name for name, gradient in found.items() if gradient is None or not gradient.abs().sum() > 0] == []
+    assert [name for name, gradient in found.items() if not gradient.isfinite().all()] == []
+
+
 @pytest.mark.parametrize("regions", [False, True])
 def test_a_loaded_checkpoint_predicts_the_same_probabilities(
     make_trainer: Make, make_batch: Make, tmp_path: Any, regions: bool
