@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import isclose
 from pathlib import Path
 
 from autodiffseg.dataset import group_case_files, unnumbered_files
 from autodiffseg.errors import UserError
+from autodiffseg.geometry import SPACING_TOLERANCE, show_spacing
 from autodiffseg.problems import SHOWN
 
 
@@ -25,8 +27,8 @@ def check_prediction_inputs(
         Case -> files in channel order, sorted by case. A colour file may stand for several channels.
 
     Raises:
-        UserError: when the folder is missing or has no case, or when files are misnamed, missing, unreadable or of
-            different shape within a case; the text lists all of them, 30 at most.
+        UserError: when the folder is missing or has no case, or when files are misnamed, missing, unreadable or on
+            different grids within a case; the text lists all of them, 30 at most.
     """
     folder = source.parent if source.is_file() else source
     if not folder.is_dir():
@@ -74,12 +76,17 @@ def _fault(case: str, paths: tuple[Path, ...], ending: str, channels: int) -> st
     if missing:
         return f"{missing[0]} is missing"
     found = sum(read_number_of_channels(path) for path in paths)
-    shapes = [read_geometry(path).shape for path in paths]
+    grids = [read_geometry(path) for path in paths]
     if found < channels and len(paths) == found:
         return f"{case}_{len(paths):04d}{ending} is missing: the model wants {channels} channels, the case has {found}"
     if found != channels:
         return f"{case} has {found} channels, the model wants {channels}"
-    for path, shape in zip(paths[1:], shapes[1:], strict=True):
-        if shape != shapes[0]:
-            return f"{path.name} has shape {shape}, {paths[0].name} has {shapes[0]} (z, y, x)"
+    first = grids[0]
+    for path, grid in zip(paths[1:], grids[1:], strict=True):
+        if grid.shape != first.shape:
+            return f"{path.name} has shape {grid.shape}, {paths[0].name} has {first.shape} (z, y, x)"
+        steps = zip(grid.spacing, first.spacing, strict=True)
+        if not all(isclose(own, its, rel_tol=SPACING_TOLERANCE) for own, its in steps):
+            told = show_spacing(grid.spacing), show_spacing(first.spacing)
+            return f"{path.name} has the spacing {told[0]}, {paths[0].name} has {told[1]} mm (z, y, x)"
     return None

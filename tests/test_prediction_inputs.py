@@ -56,6 +56,17 @@ def test_all_bad_cases_are_told_at_once(tmp_path: Path) -> None:
     assert "\n  a" not in text
 
 
+@pytest.mark.parametrize(("step", "same"), [(1.0009, True), (1.002, False)])
+def test_channels_lie_on_one_grid_up_to_a_thousandth(step: float, same: bool, tmp_path: Path) -> None:
+    add(tmp_path, "a_0000")
+    grid = GRID.model_copy(update={"spacing": (2 * step, 1, 1)})
+    write_image(tmp_path / "a_0001.nii.gz", np.zeros(GRID.shape), grid)
+    if same:
+        assert len(check_prediction_inputs(tmp_path, ".nii.gz", 2)["a"]) == 2
+    else:
+        assert "a_0001.nii.gz has the spacing (2.004, 1, 1), a_0000.nii.gz has (2, 1, 1) mm" in refusal(tmp_path)
+
+
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     add(tmp_path, "a_0000", "b_0000", "c_0000")
     (tmp_path / "a_0000.nii.gz").write_text("no image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import struct
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from torch import Tensor
 
@@ -495,6 +497,58 @@ def test_an_output_that_cannot_be_written_is_told(images: Path, model: Path, tmp
     assert "is no folder" in capsys.readouterr().err
     assert predict(images, tmp_path / "file" / "out", model) == 2
     assert "cannot be written to" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("trainers")
+def test_without_the_permission_to_write_nothing_is_removed(
+    images: Path, model: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert predict(images, out, model) == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+
+    def refuse(**where: Path) -> None:
+        raise PermissionError(errno.EACCES, "no", str(where["dir"]))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # root, who runs some tests, may write anywhere
+    assert predict(images, out, model) == 2
+    assert f"{out} cannot be written to: Permission denied" in capsys.readouterr().err.replace("\n", "")
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.usefixtures("trainers")
+def test_an_image_of_more_axes_is_a_bad_case_among_good_ones(
+    images: Path, model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    sitk.WriteImage(sitk.Image([4, 4, 4, 3], sitk.sitkFloat32), str(images / "b_0000.nii.gz"))
+    assert predict(images, tmp_path / "out", model) == 1
+    assert "b_0000.nii.gz has 4 axes; 2 and 3 are possible" in capsys.readouterr().err
+    assert [name for name in names(tmp_path / "out") if name.endswith(".nii.gz")] == ["a.nii.gz", "c.nii.gz"]
+
+
+@pytest.mark.usefixtures("trainers")
+def test_more_channels_than_the_model_was_trained_on_are_told(
+    images: Path, model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    write_image(images / "c_0001.nii.gz", image_of(5), OBLIQUE)
+    assert predict(images, tmp_path / "out", model) == 2
+    assert "c has 2 channels, the model wants 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("trainers")
+def test_what_predicting_takes_is_told_and_changes_no_label_map(
+    images: Path, model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    ways = {"memory": (), "serial": ("--num-workers", "0"), "disk": ("--memory", "0", "--num-workers", "2")}
+    for name, more in ways.items():
+        assert predict(images, tmp_path / name, model, *more) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert "Probabilities of the largest case take up to" in told
+        assert (f"kept on disk in {tmp_path / name}: --memory is 0 GB" in told) == (name == "disk")
+        assert names(tmp_path / name) == names(tmp_path / "memory")
+    for case in ("a", "b", "c"):
+        assert len({(tmp_path / name / f"{case}.nii.gz").read_bytes() for name in ways}) == 1
 
 
 @pytest.mark.usefixtures("trainers")
