@@ -64,6 +64,15 @@ class Trainer(ABC):
             layout = torch.channels_last_3d if self.configuration.dimensions == 3 else torch.channels_last
             self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
 
+    def prepare_prediction(self) -> None:
+        """Switch the network to evaluation; it is not trained any more.
+
+        On a CPU patches are predicted one at a time, and that is a tenth faster with channels first.
+        """
+        self.network.eval()
+        if self.device.type == "cpu":
+            self.network = self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # typed for tensors only
+
     @abstractmethod
     def build_network(self) -> UNet:
         """The network, on the CPU, with random weights."""

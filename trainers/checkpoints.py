@@ -93,7 +93,7 @@ def trainer_of(content: dict[str, Any], device: torch.device, precision: Precisi
     )
     if device.type != "meta":
         load_weights(trainer, content["network"], source=source)
-    trainer.network.eval()
+    trainer.prepare_prediction()
     return trainer
 
 

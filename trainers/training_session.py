@@ -135,7 +135,7 @@ class TrainingSession:
 
             record = loop.run(workers=self.workers, on_update=show)
         console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
-        loop.trainer.network.eval()
+        loop.trainer.prepare_prediction()
         run_validation([TrainedFold(loop.trainer, folder)], folder, self.place)
         return folder
 

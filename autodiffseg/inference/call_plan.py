@@ -17,10 +17,10 @@ CallBytes = Callable[[int, tuple[int, ...]], int]
 """`call_bytes(patches, patch)`: bytes of tensors that a network call takes at most, the weights left out."""
 
 CPU = torch.device("cpu")
-# Measured with the `cpu` preset's network on two cores, a call of one thread on each: 40x56x40 and 256x256 patches
-# take the least processor time one at a time, 40x56 patches 16 to 24 at a time (a third of that of single ones).
+# Measured in calls of one thread: 256x256, 40x56x40 and 64x64x64 patches take about the least processor time one at a
+# time (four at a time an eighth to a quarter more), 40x56 patches 16 at a time (half of that of single ones).
 CPU_VOXELS = 2**16
-CPU_PATCHES = 32
+CPU_PATCHES = 16
 CUDA_VOXELS = 2**23
 """Of the patches of a call: with so many no GPU is idle, and more would only take memory."""
 CUDA_PATCHES = 128
