@@ -10,7 +10,6 @@ from pydantic import Field, field_validator
 from autodiffseg import registry
 from autodiffseg.errors import UserError
 from autodiffseg.records import Record
-from autodiffseg.runs import run_name
 
 from .options import read_settings
 from .run_request import RunRequest
@@ -46,10 +45,6 @@ class Ensemble(NamedTuple):
     """With a tag that names the members where they are not the usual ones."""
     members: tuple[RunRequest, ...]
     """An ordinary training each, of the same fold, tag and seed."""
-
-    def member_run(self, member: RunRequest, plan: str) -> str:
-        """Folder name of a member's run."""
-        return run_name(member.trainer, plan, member.configuration, member.whole_tag)
 
 
 def is_ensemble(name: str) -> bool:

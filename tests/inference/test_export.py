@@ -333,3 +333,31 @@ def test_the_mean_of_many_grids_takes_no_more_than_six_volumes() -> None:
     peak = tracemalloc.get_traced_memory()[1] / (4 * side**3)
     tracemalloc.stop()
     assert peak < 6
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (0.25, 0.75)])
+def test_the_mean_of_several_is_that_of_each_alone(order: tuple[int, int, int], weights: tuple[float, float]) -> None:
+    """Both are resampled; the second lies crosswise or not, so that they meet before or after the crop is undone."""
+    rng = np.random.default_rng(3)
+    raw = (6, 5, 7)
+    crop = ((1, 6), (0, 5), (2, 7))
+    crops = (crop, tuple(crop[axis] for axis in order))
+    predictions = [
+        Prediction(
+            np.ascontiguousarray(rng.dirichlet([1, 1, 1], shape).astype(np.float32).transpose(3, 0, 1, 2)),
+            properties(box, shape, raw),
+            plan((1.0, 1.0, 1.0), transpose),
+            weight,
+        )
+        for box, shape, transpose, weight in zip(
+            crops, ((4, 4, 3), (3, 6, 4)), ((0, 1, 2), order), weights, strict=True
+        )
+    ]
+    alone = [np.stack(list(restore_channels([one], CLASSES))).astype(np.float64) for one in predictions]
+    together = np.stack(list(restore_channels(predictions, CLASSES)))
+    wanted = weights[0] * alone[0] + weights[1] * alone[1]
+    np.testing.assert_allclose(together, wanted, atol=1e-6)
+    label = restore_label(predictions, CLASSES)
+    clear = np.diff(np.sort(wanted, axis=0)[-2:], axis=0)[0] > 1e-5
+    np.testing.assert_array_equal(label[clear], CLASSES.decode(wanted)[clear])

@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from autodiffseg import registry
 from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import run
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_label
 from autodiffseg.runs import RunRecord
-from autodiffseg.trainers.ensemble import EnsembleOptions
+from autodiffseg.trainers.ensemble import EnsembleOptions, is_ensemble, read_ensemble
 from autodiffseg.trainers.model_choice import choose_models
 from autodiffseg.trainers.options import read_settings
+from autodiffseg.trainers.run_request import RunRequest
 
 MEMBERS = ("supervised__cpu__3d_fullres", "recycling__cpu__3d_fullres")
 ENSEMBLE = "ensemble__cpu__3d_fullres"
@@ -202,6 +205,32 @@ def test_commands_that_need_weights_name_the_members(trained: Path, tmp_path: Pa
     assert f"is an ensemble and has no weights; name one of its members, which lie beside it: {MEMBERS[0]}" in (
         capsys.readouterr().err
     )
+
+
+class Trio(EnsembleOptions):
+    """An ensemble of somebody's own."""
+
+    members: tuple[str, ...] = ("supervised", "diffusion", "recycling")
+
+
+def test_an_ensemble_of_ones_own_is_announced_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = registry.known(registry.ENSEMBLES) | {"trio": registry.known(registry.ENSEMBLES)["ensemble"]}
+    monkeypatch.setattr(
+        registry, "known", lambda group, known=registry.known: points if group == registry.ENSEMBLES else known(group)
+    )
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda group, name: Trio if name == "trio" else load(group, name))
+    settings = ("learning_rate=0.002",)
+    request = RunRequest("4", "2d", "1", "trio", None, "mine", 7, 10, None, "auto", settings)
+    assert is_ensemble("trio")
+    found = read_ensemble(request)
+    assert [(member.trainer, member.whole_tag, tuple(member.settings)) for member in found.members] == [
+        (name, "mine-seed-7", settings) for name in ("supervised", "diffusion", "recycling")
+    ]
+    assert found.request.whole_tag == "mine-seed-7"
+    other = read_ensemble(replace(request, settings=("members=recycling,supervised", *settings)))
+    assert other.request.whole_tag == "mine-recycling-supervised-seed-7"
+    assert other.members[0].whole_tag == "mine-seed-7"
 
 
 def test_the_usual_members_may_come_in_any_order() -> None:
