@@ -131,7 +131,8 @@ def command(
     OUTPUT also gets dataset.json (for `evaluate`) and predict.json (how the predictions came about); earlier
     predictions of the same cases are removed first, unless you say --continue. A case that cannot be read does not stop
     the others; it is named at the end, and the exit code is 1. A cascade runs its previous stage by itself: all
-    finished folds of the model that was trained before it and lies beside it, with the same options.
+    finished folds of the model that was trained before it and lies beside it, with the same options. Started by
+    `torchrun --nproc-per-node gpu -m autodiffseg predict …` each process takes a GPU, and they share the cases.
 
     Examples:
 

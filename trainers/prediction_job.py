@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -25,9 +27,15 @@ from .prediction_folder import (
     write_dataset_json,
 )
 from .prediction_options import PredictionOptions, Resources, WantedOutputs
+from .ranks import Ranks, device_name, join_ranks
 
 if TYPE_CHECKING:
+    import torch
+
+    from .chosen_postprocessing import ChosenPostprocessing
     from .loaded_model import LoadedModel
+    from .member import Member
+    from .prediction_outputs import PredictionOutputs
     from .uncertainty_output import UncertaintyOutput
 
 
@@ -56,87 +64,189 @@ class PredictionJob:
 
 
 def run_prediction(job: PredictionJob, console: Console) -> None:
-    """Predict all cases of a job and tell the user.
+    """Predict all cases of a job and tell the user; under torchrun its processes share the cases, and the first tells.
 
     Raises:
         UserError: when it cannot be done; before any work, and before earlier predictions are touched.
         typer.Exit: at the end, when single cases could not be predicted.
     """
-    chosen_part = parse_part(job.part)
+    with join_ranks() as ranks:
+        if not ranks.is_first:
+            console = Console(quiet=True)
+            logging.getLogger("autodiffseg").setLevel(logging.ERROR)  # the first gives the same warnings
+        ready, plan = ranks.prepare(partial(_load, job, ranks), partial(_prepare, job, ranks, console))
+        _predict(job, ranks, ready, Plan.from_json(plan), console)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a process needs to predict."""
+
+    models: list[LoadedModel]
+    device: torch.device
+    precision: str
+    cleaning: ChosenPostprocessing
+    outputs: PredictionOutputs
+    uncertainty: UncertaintyOutput | None
+    """Also among the outputs."""
+
+    @property
+    def members(self) -> list[Member]:
+        return [member for model in self.models for member in model.members]
+
+
+class Plan(NamedTuple):
+    """What is to be done, as the first process tells the others."""
+
+    cases: int
+    """All that were asked for."""
+    todo: dict[str, tuple[Path, ...]]
+    """Case -> image files in channel order, of those that are not done yet."""
+    bad: dict[str, str]
+    """Case -> why it cannot be read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Without paths."""
+        todo = {case: [str(path) for path in paths] for case, paths in self.todo.items()}
+        return {"cases": self.cases, "todo": todo, "bad": self.bad}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Plan:
+        """The inverse of `to_json`."""
+        todo = {case: tuple(map(Path, paths)) for case, paths in told["todo"].items()}
+        return cls(told["cases"], todo, told["bad"])
+
+
+def _load(job: PredictionJob, ranks: Ranks) -> _Ready:
+    """Check the call and load the models; nothing is written.
+
+    Raises:
+        UserError: when something is missing, cannot be read or contradicts the models.
+    """
+    parse_part(job.part)
     check_folders(job.source, job.out)
     check_models(job.models, job.folds, job.checkpoint)
 
-    # Imported once the call is known to be sound: torch takes seconds. The weights hold what the images are checked
-    # against: number of channels and file ending.
-    from autodiffseg.prediction_inputs import check_prediction_inputs
-    from autodiffseg.uncertainty.case_uncertainty import write_table
-
+    # Imported once the call is known to be sound: torch takes seconds.
     from .chosen_postprocessing import choose_postprocessing
     from .colour_output import colour_outputs
     from .model_set import load_model_set, refuse_contradictions
     from .precision import choose_device, choose_precision
-    from .prediction_cases import predict_cases
-    from .prediction_memory import forecast
     from .prediction_outputs import PredictionOutputs
     from .prediction_request import PredictionRequest
 
-    device = choose_device(job.device)
+    device = choose_device(device_name(job.device, ranks))
     asked = PredictionRequest(device, choose_precision(job.precision, device), job.sampling, job.options)
     models = load_model_set(job.models, job.folds, job.checkpoint, asked, folds_apart=job.wanted.uncertainty)
     refuse_contradictions(models, job.options, job.wanted)
-    bad: dict[str, str] = {}
     dataset = models[0].dataset
     cleaning = choose_postprocessing(job.models, dataset.spec, file=job.postprocessing, wanted=job.postprocess)
-    files = check_prediction_inputs(job.source, dataset.file_ending, len(dataset.channels), unreadable=bad)
-    record = PredictionRecord(
-        input=str(job.source.resolve()),
-        checkpoint=job.checkpoint,
-        models=tuple(model.record() for model in models),
-        postprocessing=cleaning.rules,
-        device=str(device),
-        precision=asked.precision,
-        versions=_versions(),
-        **job.options.model_dump(),
-    )
-    chosen = select_cases(sorted({*files, *bad}), chosen_part)
-    extras = (_uncertainty(job, models),) if job.wanted.uncertainty else ()
+    uncertainty = _uncertainty(job, models) if job.wanted.uncertainty else None
     outputs = PredictionOutputs(
         job.out,
         dataset.file_ending,
         job.wanted,
         samples=job.options.samples,
         finishing=(cleaning,) if cleaning.rules else (),
-        extras=(*extras, *colour_outputs(job.out, dataset.file_ending, dataset.spec)),
+        extras=(
+            *([uncertainty] if uncertainty is not None else []),
+            *colour_outputs(job.out, dataset.file_ending, dataset.spec),
+        ),
     )
-    prepare_output(outputs, record, dataset, chosen, go_on=job.go_on)
+    return _Ready(models, device, asked.precision, cleaning, outputs, uncertainty)
+
+
+def _prepare(job: PredictionJob, ranks: Ranks, console: Console, ready: _Ready) -> dict[str, Any]:
+    """Check the images, make the output folder and tell the user; the plan.
+
+    Raises:
+        UserError: before earlier predictions are touched.
+    """
+    from autodiffseg.prediction_inputs import check_prediction_inputs
+
+    from .prediction_memory import forecast
+
+    models, outputs = ready.models, ready.outputs
+    dataset, go_on = models[0].dataset, job.go_on or ranks.restarted
+    bad: dict[str, str] = {}
+    # The weights hold what the images are checked against: number of channels and file ending.
+    files = check_prediction_inputs(job.source, dataset.file_ending, len(dataset.channels), unreadable=bad)
+    record = PredictionRecord(
+        input=str(job.source.resolve()),
+        checkpoint=job.checkpoint,
+        models=tuple(model.record() for model in models),
+        postprocessing=ready.cleaning.rules,
+        device=str(ready.device) if ranks.size == 1 else f"{ready.device.type}, {ranks.size} processes",
+        precision=ready.precision,
+        versions=_versions(),
+        **job.options.model_dump(),
+    )
+    chosen = select_cases(sorted({*files, *bad}), parse_part(job.part))
+    prepare_output(outputs, record, dataset, chosen, go_on=go_on)
 
     bad = {case: fault for case, fault in bad.items() if case in chosen}
     todo = {case: files[case] for case in chosen if case in files}
-    if job.go_on:
+    if go_on:
         todo = {case: paths for case, paths in todo.items() if not outputs.is_done(case)}
     for line in _headline(models, job.checkpoint, len(todo), len(chosen)):
         console.print(line, soft_wrap=True)
-    if cleaning.told:
-        console.print(cleaning.told, soft_wrap=True, markup=False)
-    members = [member for model in models for member in model.members]
+    if ranks.size > 1:
+        console.print(f"{ranks.size} processes share them.")
+    if ready.cleaning.told:
+        console.print(ready.cleaning.told, soft_wrap=True, markup=False)
     steps = max(model.sampling.steps if job.wanted.steps and model.member.draws else 1 for model in models)
-    if line := forecast(members, todo.values(), outputs, job.resources, steps=steps):
+    if line := forecast(ready.members, todo.values(), outputs, _resources(job, ranks), steps=steps):
         console.print(line, soft_wrap=True)
-    with closing(predict_cases(members, todo, outputs, job.resources)) as outcomes:
-        ended = _with_progress(outcomes, len(todo), console)
-        bad |= {case: fault for case, fault in ended if fault is not None}
+    return Plan(len(chosen), todo, bad).to_json()
+
+
+def _predict(job: PredictionJob, ranks: Ranks, ready: _Ready, plan: Plan, console: Console) -> None:
+    """Predict, and sum up in the first process.
+
+    Raises:
+        UserError: in the first process, when another has failed.
+        typer.Exit: in the first process, when single cases could not be predicted.
+    """
+    from autodiffseg.uncertainty.case_uncertainty import write_table
+
+    from .prediction_cases import predict_cases
+
+    outputs, resources = ready.outputs, _resources(job, ranks)
+    bad = dict(plan.bad) if ranks.is_first else {}
+    columns = (TextColumn("{task.description:<25}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        closing(predict_cases(ready.members, ranks.share(plan.todo), outputs, resources)) as outcomes,
+        Progress(*columns, console=console) as progress,
+    ):
+        task = progress.add_task("Predicting", total=len(plan.todo))
+        for done, (case, fault) in enumerate(outcomes, start=1):
+            bad |= {case: fault} if fault is not None else {}
+            progress.update(task, completed=ranks.one_done(done))
+        bad = ranks.gather(bad, lambda done: progress.update(task, completed=done))
+        progress.update(task, completed=len(plan.todo))
+    if not ranks.is_first:
+        return
     for folder in outputs.subfolders():
-        write_dataset_json(folder, dataset)
+        write_dataset_json(folder, ready.models[0].dataset)
     console.print(f"Label maps are in {job.out}.", soft_wrap=True)
     table = write_table(job.out)
-    for extra in extras:
-        told = extra.errors.told
+    if ready.uncertainty is not None:
+        told = ready.uncertainty.errors.told
         console.print(f"Uncertainties are in {table}; 90 % intervals of volumes: {told}.", soft_wrap=True)
     if bad:
-        typer.echo(f"{len(bad)} of {len(chosen)} cases could not be predicted:", err=True)
+        typer.echo(f"{len(bad)} of {plan.cases} cases could not be predicted:", err=True)
         for case, fault in sorted(bad.items()):
             typer.echo(f"  {case}: {fault}", err=True)
         raise typer.Exit(1)
+
+
+def _resources(job: PredictionJob, ranks: Ranks) -> Resources:
+    """What this process may take; processes on one machine share its free memory."""
+    if job.resources.memory_gb is not None or ranks.local_size == 1:
+        return job.resources
+    from .prediction_memory import memory_bytes
+
+    return replace(job.resources, memory_gb=memory_bytes(job.resources) / ranks.local_size / 1e9)
 
 
 def _uncertainty(job: PredictionJob, models: Sequence[LoadedModel]) -> UncertaintyOutput:
@@ -174,12 +284,3 @@ def _versions() -> dict[str, str]:
     import torch
 
     return {"autodiffseg": __version__, "torch": str(torch.__version__)}
-
-
-def _with_progress(
-    outcomes: Iterator[tuple[str, str | None]], total: int, console: Console
-) -> Iterator[tuple[str, str | None]]:
-    """A progress bar over the cases."""
-    columns = (TextColumn("{task.description:<25}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        yield from progress.track(outcomes, total=total, description="Predicting")
