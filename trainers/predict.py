@@ -110,14 +110,14 @@ def command(
         ),
     ] = None,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--num-workers",
             min=0,
             help="Threads that write while the network goes on; one more reads ahead. They do not change the result; "
-            "0: one after the other.",
+            "0: one after the other. Default: half of the cores, three at most.",
         ),
-    ] = 1,
+    ] = None,
 ) -> None:
     """Segment new images with a trained model, or with several.
 
@@ -145,6 +145,7 @@ def command(
     from autodiffseg.sampling import SamplingRequest
 
     from .prediction_job import PredictionJob, run_prediction
+    from .prediction_memory import default_writers
     from .prediction_options import PredictionOptions, Resources, WantedOutputs, read_mirror_axes, read_mode
 
     job = PredictionJob(
@@ -171,7 +172,7 @@ def command(
         ),
         postprocessing=postprocessing,
         postprocess=postprocess,
-        resources=Resources(memory, workers),
+        resources=Resources(memory, default_writers() if workers is None else workers),
         part=part,
         go_on=go_on,
         device=device,

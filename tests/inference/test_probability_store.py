@@ -112,6 +112,42 @@ def test_a_folder_that_takes_nothing_is_told(tmp_path: Path) -> None:
         store.keep(pieces(steps(0), []), SHAPE[2:])
 
 
+CHILD = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from autodiffseg.inference.probability_store import ProbabilityStore
+from autodiffseg.inference.window_sum import Planes
+
+def status(key):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key))
+
+def pieces(side):
+    for first in range(0, side, 8):
+        yield Planes(first, np.full((1, 16, 8, side, side), 1 / 16, np.float32))
+
+with ProbabilityStore(Path(sys.argv[1]), float(sys.argv[2])) as store:
+    store.keep(pieces(16), (16,) * 3)
+    before = status("VmRSS")
+    kept = store.keep(pieces(128), (128,) * 3)
+    for channel in range(16):
+        assert kept.step(0)[channel].shape == (128,) * 3
+    print((status("VmHWM") - before) * 1024 / (4 * 128**3))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("limit", "low", "high"), [("inf", 16, 20), ("0", 0, 6)], ids=["memory", "disk"])
+def test_on_disk_sixteen_classes_take_the_memory_of_few(limit: str, low: float, high: float, tmp_path: Path) -> None:
+    """In arrays of one class; a piece of 8 planes is one array of all classes, and so is the next."""
+    told = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path), limit], capture_output=True, text=True, check=True
+    )
+    assert low <= float(told.stdout) <= high
+
+
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere nothing is swept")
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
