@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.choice import Candidate, CaseDice, Choice, choose
 from autodiffseg.evaluation.summary import class_keys
+from autodiffseg.images import read_geometry
 from autodiffseg.workspace import Workspace
 
 from .candidate_runs import CandidateRun, Lack, RunFilter, find_candidates
@@ -93,7 +95,7 @@ class BestSearch:
         costs = {candidate.name: candidate.cost for candidate in candidates}
         scores = {pair.name: pair.known(self.cases, self.declared.file_ending) for pair in self.pairs}
         todo = [pair for pair in self.pairs if scores[pair.name] is None]
-        self._predict([run for run in self.runs if any(run in pair.runs for pair in todo)], device, precision, stage)
+        self._predict(self._runs_to_predict(), device, precision, stage)
         step = stage("Scoring pairs", len(todo) * len(self.cases)) if todo else None
         for pair in self.pairs:
             dice = scores[pair.name]
@@ -104,6 +106,15 @@ class BestSearch:
             candidates.append(Candidate(pair.name, dice, sum(costs[run.name] for run in pair.runs)))
         return choose(candidates, group=self.declared.group if self.declared.has_groups else None)
 
+    def bytes_to_predict(self) -> int:
+        """How much the probabilities that are missing take on disk at most: uncompressed."""
+        channels, ending, total = self.declared.spec.channels, self.declared.file_ending, 0
+        for run in self._runs_to_predict():
+            for cases in self.cache.missing(run, self.cases).values():
+                shapes = [read_geometry(self.references / f"{case}{ending}").shape for case in cases]
+                total += sum(2 * channels * math.prod(shape) for shape in shapes)
+        return total
+
     def runs_of(self, name: str) -> tuple[CandidateRun, ...]:
         """The runs of a candidate."""
         pairs = {pair.name: pair.runs for pair in self.pairs}
@@ -112,6 +123,12 @@ class BestSearch:
     def pair(self, name: str) -> Pair | None:
         """The pair of a candidate, None for a single run."""
         return next((pair for pair in self.pairs if pair.name == name), None)
+
+    def _runs_to_predict(self) -> list[CandidateRun]:
+        """The runs of pairs that have no scores yet."""
+        ending = self.declared.file_ending
+        names = {run.name for pair in self.pairs if pair.known(self.cases, ending) is None for run in pair.runs}
+        return [run for run in self.runs if run.name in names]
 
     def _predict(self, runs: Sequence[CandidateRun], device: torch.device, precision: str, stage: Stage) -> None:
         lacking = sum(len(cases) for run in runs for cases in self.cache.missing(run, self.cases).values())

@@ -17,7 +17,7 @@ from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, f
 from autodiffseg.sampling import Sampling
 from autodiffseg.workspace import Workspace
 
-from .missing_folds import command_of, make_job
+from .missing_folds import Job, command_of, make_job
 from .out_of_fold import PreviousFold, find_previous_run
 from .prediction import choose_sampling
 from .run_request import RunRequest
@@ -153,17 +153,22 @@ def _add_fold(candidate: CandidateRun, fold: PreviousFold) -> None:
 def _command(record: RunRecord, fold: PreviousFold, workspace: Workspace) -> str:
     """The command line that makes a fold of a run."""
     seed = f"seed-{record.seed}" if record.seed else ""
-    tag = record.tag.removesuffix(seed).removesuffix("-") if seed else record.tag
-    if record.members:
-        asked = RunRequest(record.dataset, record.configuration, fold.fold, record.trainer, record.plan, "",
-                           record.seed, None, None, "auto", _ensemble_settings(record))  # fmt: skip
-        return command_of(make_job(asked, record.configuration, PreviousFold(fold.fold, None, "")), fold, workspace)
-    asked = RunRequest(record.dataset, record.configuration, fold.fold, record.trainer, record.plan, tag,
-                       record.seed, None, None, "auto", ())  # fmt: skip
-    job = make_job(asked, record.configuration, fold)
-    if fold.record is not None and fold.record.finished:
-        job = job._replace(trained=True)
-    return command_of(job, fold, workspace)
+    asked = RunRequest(
+        dataset=record.dataset,
+        configuration=record.configuration,
+        fold=fold.fold,
+        trainer=record.trainer,
+        plan=record.plan,
+        tag="" if record.members else record.tag.removesuffix(seed).removesuffix("-"),
+        seed=record.seed,
+        iterations=None,
+        device=None,
+        precision="auto",
+        settings=_ensemble_settings(record) if record.members else (),
+    )
+    if record.members:  # what its members lack is made by training it, whatever there is of it
+        return command_of(Job(asked, trained=False), fold, workspace)
+    return command_of(make_job(asked, record.configuration, fold), fold, workspace)
 
 
 def _ensemble_settings(record: RunRecord) -> tuple[str, ...]:

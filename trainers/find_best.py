@@ -74,6 +74,9 @@ def command(
     search = BestSearch.of(place, name, chosen, with_pairs=pairs)
     for line in missing_lines(search.lacks):
         console.print(line, soft_wrap=True, markup=False)
+    size = search.bytes_to_predict()
+    if size:
+        console.print(f"Probabilities take {size / 1e9:.1f} GB at most, in {search.folder}.", soft_wrap=True)
     with _stages() as stage:
         choice = search.run(choose_device(device), precision, stage)
     record = make_record(search, choice, prefer, postprocess)

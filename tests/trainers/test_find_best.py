@@ -76,7 +76,10 @@ def test_a_pair_scores_what_the_ensemble_of_the_two_scores(copied: Path, tmp_pat
     options = ["--iterations", "4", "--device", "cpu", "--precision", "fp32", "--workspace", str(copied)]
     assert run(["train", "Phantom", "3d_fullres", "0", "--trainer", "ensemble", *options]) == 0
     assert find_best(copied, "-o", str(tmp_path)) == 0
-    candidates = json.loads((tmp_path / "inference.json").read_text())["candidates"]
+    content = json.loads((tmp_path / "inference.json").read_text())
+    candidates = content["candidates"]
+    commands = {lack["command"] for lack in content["missing"] if lack["run"].startswith("ensemble")}
+    assert any("train Dataset900_Phantom 3d_fullres 2 --trainer ensemble --plan cpu" in line for line in commands)
     names = {tuple(entry["runs"]): entry for entry in candidates}
     assert set(names) == {(SUPERVISED,), (RECYCLING,), ("ensemble__cpu__3d_fullres",)}  # the pair is there as a run
     after = names[("ensemble__cpu__3d_fullres",)]
@@ -137,12 +140,15 @@ def test_a_second_search_predicts_nothing(searched: Path, monkeypatch: pytest.Mo
     assert found(searched) == before
 
 
-def test_an_interrupted_search_goes_on(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_goes_on(copied: Path) -> None:
     before = found(copied)
     folder = results(copied) / "find_best"
     shutil.rmtree(folder / "+".join(PAIR))
     kept = folder / "probabilities" / RECYCLING / "fold_0"
     (kept / "phantom_005.npz").unlink()
+    search = BestSearch.of(Workspace(copied), "Dataset900_Phantom", RunFilter(), with_pairs=True)
+    with np.load(kept / "phantom_003.npz") as file:
+        assert search.bytes_to_predict() == file["probabilities"].nbytes  # of one case, all of the same shape
     times = {path: path.stat().st_mtime_ns for path in (folder / "probabilities").rglob("*.npz")}
     assert find_best(copied) == 0
     assert (kept / "phantom_005.npz").is_file()
