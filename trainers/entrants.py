@@ -121,7 +121,7 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
     trainings: list[dict[str, CaseScores]] = [
         {case.case: case for _, summary in scored.values() for case in summary.cases} for scored in runs.values()
     ]
-    record, first = every[0][0], next(iter(runs.values()))
+    record = every[0][0]
     facts = {
         "kind": "run",
         **record.model_dump(include={"trainer", "plan", "configuration"}),
@@ -129,7 +129,7 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
         "seeds": [next(iter(scored.values()))[0].seed for scored in runs.values()],
         "checkpoints": checkpoints,
         "sampling": every[0][1].notes.get("sampling"),
-        "numbers": cost_numbers(first),
+        "numbers": cost_numbers(every),
         "runs": [
             {
                 "folder": str(run),
@@ -140,7 +140,7 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
             for run, scored in runs.items()
         ],
     }
-    return Entrant(" ".join(parts), trainings[0], cost_cells(first), tuple(trainings[1:]), facts)
+    return Entrant(" ".join(parts), trainings[0], cost_cells(every), tuple(trainings[1:]), facts)
 
 
 def _tag_without_seed(record: RunRecord) -> str:

@@ -1,22 +1,22 @@
-"""What the folds of a run cost: as cells of a table, and as numbers."""
+"""What the folds of a method cost: as cells of a table, and as numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from autodiffseg.evaluation.summary import Summary
 from autodiffseg.runs import RunRecord
 
-Scored = Mapping[str, tuple[RunRecord, Summary]]
-"""Fold -> its record and its scores."""
+Scored = Sequence[tuple[RunRecord, Summary]]
+"""Of every fold of every training of a method: its record and its scores."""
 UNKNOWN = "–"
 
 
 def cost_numbers(scored: Scored) -> dict[str, Any]:
-    """Numbers of a run, means over its folds; None for what was not recorded."""
-    records = [record for record, _ in scored.values()]
-    summaries = [summary for _, summary in scored.values()]
+    """Numbers of a method: means over its folds, the most memory; None for what was not recorded."""
+    records = [record for record, _ in scored]
+    summaries = [summary for _, summary in scored]
     seconds = [summary.notes.get("prediction_seconds") for summary in summaries]
     memory = [summary.notes.get("peak_memory_gb") for summary in summaries]
     known = all(value is not None for value in seconds)
@@ -37,20 +37,20 @@ def cost_numbers(scored: Scored) -> dict[str, Any]:
 def cost_cells(scored: Scored) -> dict[str, str]:
     """The same as cells by column; what was not recorded shows –."""
     numbers = cost_numbers(scored)
-    record = next(iter(scored.values()))[0]
+    record = scored[0][0]
     updates = [str(number) for number in numbers["updates"]]
     before = " (+ previous stage)" if numbers["previous_stage"] else ""
     return {
         "Parameters [M]": f"{numbers['parameters'] / 1e6:.2f}",
         "Passes per patch": ", ".join(map(str, numbers["passes"])) or UNKNOWN,
+        "Prediction [s/case]": _shown(numbers["prediction_seconds_per_case"]),
+        "Prediction [GB]": _shown(numbers["prediction_memory_gb"]),
         "Updates": "–".join(dict.fromkeys((updates[0], updates[-1])))
         + ("" if numbers["finished"] else " (unfinished)"),
         "Training [min/fold]": f"{numbers['training_seconds'] / 60:.1f}{before}",
         "Training [GB]": _shown(numbers["training_memory_gb"]),
-        "Prediction [s/case]": _shown(numbers["prediction_seconds_per_case"]),
-        "Prediction [GB]": _shown(numbers["prediction_memory_gb"]),
         "Device": f"{record.device} {record.precision}",
-        "Folds": ",".join(scored),
+        "Folds": ",".join(dict.fromkeys(record.fold for record, _ in scored)),
     }
 
 

@@ -210,8 +210,8 @@ def _choose_metrics(entrants: Sequence[Entrant], asked: Sequence[str]) -> tuple[
     for metric, names in lacking.items():
         if names and asked:
             raise UserError(
-                f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no score of {metric}; score anew with "
-                "`autodiffseg validate`, or leave it out of --metrics."
+                f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no score of {metric}; score validation/ of "
+                "each fold anew with `autodiffseg evaluate --metrics`, or leave it out here."
             )
     notes = [
         f"{metric}, which {', '.join(names)} {'has' if len(names) == 1 else 'have'} not (scored by an older version; "

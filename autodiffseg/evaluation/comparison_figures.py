@@ -130,7 +130,9 @@ def _finish(figure: Figure, plot: Axes, metric: Metric) -> None:
     plot.grid(alpha=0.3, axis="y")
     plot.spines[["top", "right"]].set_visible(False)
     handles, labels = plot.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4) or 1, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(labels), 4) or 1, frameon=False, markerscale=2.5
+    )
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

@@ -13,6 +13,8 @@ from autodiffseg.evaluation.paired_scores import ON_PAR_DICE
 from autodiffseg.evaluation.statistics import Interval
 
 NOTHING = "–"
+PREDICTING = ("Parameters", "Passes", "Prediction")
+"""What the columns of the cost of predicting begin with."""
 
 
 def comparison_tables(comparison: Comparison) -> list[MarkedTable]:
@@ -22,7 +24,7 @@ def comparison_tables(comparison: Comparison) -> list[MarkedTable]:
         tables += [baseline_table(comparison, metric) for metric in _metrics(comparison)]
     if len(comparison.classes) > 1:
         tables.append(classes_table(comparison))
-    return [*tables, cost_table(comparison)]
+    return [*tables, *cost_tables(comparison)]
 
 
 def scores_table(comparison: Comparison) -> MarkedTable:
@@ -75,14 +77,23 @@ def classes_table(comparison: Comparison) -> MarkedTable:
     return MarkedTable("Per class", ("Class", "Run", *(metric.title for metric in metrics)), tuple(rows), names=2)
 
 
-def cost_table(comparison: Comparison) -> MarkedTable:
-    """A row per entrant: what it cost."""
+def cost_tables(comparison: Comparison) -> list[MarkedTable]:
+    """A row per entrant: what predicting cost, and what training did."""
     columns = list(dict.fromkeys(column for entrant in comparison.entrants for column in entrant.cost))
-    rows = [
-        tuple(map(Cell, (entrant.name, *(entrant.cost.get(column, NOTHING) for column in columns))))
-        for entrant in comparison.entrants
+    predicting = [column for column in columns if column.startswith(PREDICTING)]
+    parts = {"prediction": predicting, "training": [column for column in columns if column not in predicting]}
+    return [
+        MarkedTable(
+            f"Cost of {what}",
+            ("Run", *part),
+            tuple(
+                tuple(map(Cell, (entrant.name, *(entrant.cost.get(column, NOTHING) for column in part))))
+                for entrant in comparison.entrants
+            ),
+        )
+        for what, part in parts.items()
+        if part
     ]
-    return MarkedTable("Cost", ("Run", *columns), tuple(rows))
 
 
 def verdict(comparison: Comparison, entrant: Entrant, metric: Metric) -> str:

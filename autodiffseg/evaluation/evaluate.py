@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -88,7 +89,7 @@ def command(
             processes=num_processes or default_processes(),
             on_case=lambda: progress.advance(task),
         )
-    written = write_summary(summary, out or predictions)
+    written = write_summary(replace(summary, notes=validation_notes(predictions)), out or predictions)
     write_text(written.with_name(CASES_CSV), summary_csv(summary))
     console.print(summary_table(summary, chosen or SHOWN))
     place, many = out or predictions, num_processes or default_processes()
@@ -99,6 +100,19 @@ def command(
         if table is not None:
             console.print(table.terminal())
     console.print(f"{len(cases)} cases; per case in {written} and {CASES_CSV}", soft_wrap=True)
+
+
+def validation_notes(predictions: Path) -> dict[str, Any]:
+    """What `validate` noted in the summary.json of a folder: which weights predicted, how, at what cost; else nothing.
+
+    A validation's summary goes when its predictions do, so the notes are true of the label maps beside them.
+    """
+    from autodiffseg.evaluation.summary import SUMMARY, load_summary
+
+    try:
+        return load_summary(predictions / SUMMARY).notes
+    except UserError:  # none, or one that is damaged and about to be replaced
+        return {}
 
 
 def find_cases(predictions: Path, references: Path, *, intersection: bool) -> tuple[str, list[str]]:

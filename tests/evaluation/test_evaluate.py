@@ -122,6 +122,17 @@ def test_metrics_are_chosen_and_every_case_is_in_the_csv(
     assert "no metric 'hd95'" in capsys.readouterr().err
 
 
+def test_what_a_validation_noted_survives_scoring_it_anew(folders: tuple[Path, Path]) -> None:
+    arguments = ["evaluate", "-p", str(folders[0]), "-r", str(folders[1]), "--metrics", "Dice"]
+    assert run(arguments) == 0
+    path = folders[0] / "summary.json"
+    noted = {"checkpoint": "last", "updates": 7, "passes": 5, "prediction_seconds": 2.5}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **noted}))
+    assert run([*arguments, "--metrics", "HD"]) == 0
+    assert noted.items() <= json.loads(path.read_text()).items()
+    assert "HD" in load_summary(path).mean["1"]
+
+
 def test_a_class_that_only_the_predictions_have_is_scored(folders: tuple[Path, Path]) -> None:
     save(folders[1] / "a.nii.gz", 0, 1, two=False)
     save(folders[1] / "b.nii.gz", 0, 1, two=False)

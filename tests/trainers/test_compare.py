@@ -253,7 +253,7 @@ def test_the_latex_tables_balance_and_escape(workspace: Path) -> None:
     assert r"a\_b \& 50\%" in text
     assert r"\textbf{\underline{0.7950 $\pm$ 0.0245}}" in text
     for begin in ("table", "tabular"):
-        assert text.count(f"\\begin{{{begin}}}") == text.count(f"\\end{{{begin}}}") == 6
+        assert text.count(f"\\begin{{{begin}}}") == text.count(f"\\end{{{begin}}}") == 7
     for table in text.split("\\toprule")[1:]:
         rows = [line for line in table.partition("\\bottomrule")[0].splitlines() if line.endswith(r"\\")]
         assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1
