@@ -307,7 +307,7 @@ def test_a_cascade_is_the_same_whether_folds_were_trained_before_it_or_not(copie
 
 
 def test_runs_of_a_cascade_are_compared_with_others(trained: Path, tmp_path: Path) -> None:
-    assert run(["compare", "Phantom", "--workspace", str(trained), "-o", str(tmp_path)]) == 0
+    assert run(["compare", "Phantom", "--workspace", str(trained), "-o", str(tmp_path), "--intersection"]) == 0
     report = (tmp_path / "comparison.md").read_text()
     cost = {
         row.split("|")[1].strip(): row for row in report.partition("Training [min/fold]")[2].splitlines() if "|" in row
