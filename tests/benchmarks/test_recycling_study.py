@@ -173,7 +173,8 @@ def test_the_opposite_is_found_in_data_made_so(modules: Modules, tmp_path: Path)
     put(modules, tmp_path, "diffusion", 0.85, rise=0.01, seeds=3)
     put(modules, tmp_path, "supervised", 0.88, seeds=3)
     put_pairs(modules, tmp_path, modules.pairs.KINDS[0], 0.87)
-    assert [one.verdict for one in findings(modules, tmp_path)[:5]] == ["does not hold"] * 5
+    verdicts = [one.verdict for one in findings(modules, tmp_path)[:5]]
+    assert verdicts == ["does not hold so far"] + ["does not hold"] * 4  # three of the family are missing
 
 
 def test_two_models_that_only_equal_their_controls_hold_in_part(modules: Modules, tmp_path: Path) -> None:
@@ -182,6 +183,17 @@ def test_two_models_that_only_equal_their_controls_hold_in_part(modules: Modules
     for kind in modules.pairs.KINDS:
         put_pairs(modules, tmp_path, kind, 0.89)
     assert findings(modules, tmp_path)[4].verdict == "holds in part"
+
+
+def test_a_verdict_on_some_of_the_trainings_is_one_for_the_time_being(modules: Modules, tmp_path: Path) -> None:
+    put(modules, tmp_path, "supervised", 0.882)
+    put(modules, tmp_path, "recycling", 0.881, rise=0.001)
+    assert [one.verdict for one in findings(modules, tmp_path)[:4]] == [
+        "not measured yet",
+        "holds so far",
+        "not measured yet",
+        "holds so far",
+    ]
 
 
 def test_seeds_that_one_of_two_lacks_are_not_compared(modules: Modules) -> None:
