@@ -26,9 +26,10 @@ from .model_choice import check_models
 from .model_set import load_model_set, refuse_contradictions
 from .precision import choose_device, choose_precision
 from .prediction_memory import array_limit
-from .prediction_options import PredictionOptions, Resources, WantedOutputs
+from .prediction_options import PredictionOptions, WantedOutputs
 from .prediction_outputs import PredictionOutputs
 from .prediction_request import PredictionRequest
+from .resources import Resources
 
 ALONE = Resources(workers=0)
 

@@ -145,8 +145,8 @@ def command(
     from autodiffseg.sampling import SamplingRequest
 
     from .prediction_job import PredictionJob, run_prediction
-    from .prediction_memory import default_writers
-    from .prediction_options import PredictionOptions, Resources, WantedOutputs, read_mirror_axes, read_mode
+    from .prediction_options import PredictionOptions, WantedOutputs, read_mirror_axes, read_mode
+    from .resources import Resources, default_writers
 
     job = PredictionJob(
         source=source,

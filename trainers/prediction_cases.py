@@ -17,8 +17,8 @@ from autodiffseg.inference.probability_store import ProbabilityStore
 from .case_reading import ReadCase, read_case_for
 from .member import Member
 from .prediction_memory import array_limit
-from .prediction_options import Resources
 from .prediction_outputs import PredictionOutputs
+from .resources import Resources
 
 OUT_OF_MEMORY = (
     "there is not enough memory for it; end other programs, leave out --save-probabilities, --save-steps and "

@@ -26,8 +26,9 @@ from .prediction_folder import (
     select_cases,
     write_dataset_json,
 )
-from .prediction_options import PredictionOptions, Resources, WantedOutputs
+from .prediction_options import PredictionOptions, WantedOutputs
 from .ranks import Ranks, device_name, join_ranks
+from .resources import Resources
 
 if TYPE_CHECKING:
     import torch

@@ -9,21 +9,14 @@ from pathlib import Path
 from autodiffseg.inference.probability_store import ITEM_BYTES
 from autodiffseg.preprocessing.case_memory import largest_cases
 from autodiffseg.preprocessing.free_memory import free_memory_bytes
-from autodiffseg.preprocessing.parallel import default_processes
 from autodiffseg.preprocessing.preprocessor import target_grid
 
 from .member import Member
-from .prediction_options import Resources
 from .prediction_outputs import PredictionOutputs
+from .resources import Resources
 
-MOST_WRITERS = 3
 SHARE = 0.5
 """Of the free memory: the image, the network and the export need the rest."""
-
-
-def default_writers() -> int:
-    """Threads that write: half of the cores, three at most, since each may hold a case more."""
-    return max(1, min(MOST_WRITERS, default_processes() // 2))
 
 
 def memory_bytes(resources: Resources) -> float:

@@ -78,13 +78,3 @@ class WantedOutputs:
     """Write every sampling step into a folder of its own."""
     uncertainty: bool = False
     """Write entropy maps and figures into `uncertainty/`, and uncertainty.csv."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What predicting may take of the machine; it does not change the predictions."""
-
-    memory_gb: float | None = None
-    """GB (1e9 bytes) of memory for probabilities; what does not fit is kept on disk. None: half of what is free."""
-    workers: int = 1
-    """Threads that write while the network goes on; then another one reads ahead. 0: one after the other."""

@@ -21,8 +21,9 @@ from autodiffseg.trainers.member import Member
 from autodiffseg.trainers.prediction import make_predictor
 from autodiffseg.trainers.prediction_cases import predict_cases
 from autodiffseg.trainers.prediction_memory import forecast
-from autodiffseg.trainers.prediction_options import PredictionOptions, Resources, WantedOutputs
+from autodiffseg.trainers.prediction_options import PredictionOptions, WantedOutputs
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
+from autodiffseg.trainers.resources import Resources
 
 SPEC = LabelSpec(labels={"background": 0, "one": 1, "two": 2})
 GRID = Geometry(shape=(11, 9, 12), spacing=(1.0, 1.3, 0.9), origin=(0.0,) * 3, direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))

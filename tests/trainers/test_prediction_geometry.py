@@ -23,8 +23,9 @@ from autodiffseg.sampling import NoiseSource, Sampling
 from autodiffseg.trainers.member import Member
 from autodiffseg.trainers.prediction import make_predictor
 from autodiffseg.trainers.prediction_cases import predict_cases
-from autodiffseg.trainers.prediction_options import Resources, WantedOutputs
+from autodiffseg.trainers.prediction_options import WantedOutputs
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
+from autodiffseg.trainers.resources import Resources
 
 SPEC = LabelSpec(labels={"background": 0, "bright": 200})
 angles = st.tuples(*[st.floats(-3.1, 3.1)] * 3)
