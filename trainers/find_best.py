@@ -76,7 +76,8 @@ def command(
         console.print(line, soft_wrap=True, markup=False)
     size = search.bytes_to_predict()
     if size:
-        console.print(f"Probabilities take {size / 1e9:.1f} GB at most, in {search.folder}.", soft_wrap=True)
+        shown = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+        console.print(f"Probabilities take {shown} at most, in {search.folder}.", soft_wrap=True)
     with _stages() as stage:
         choice = search.run(choose_device(device), precision, stage)
     record = make_record(search, choice, prefer, postprocess)
