@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as report:
         chosen = [part for trainer in trainers for part in ("--trainer", trainer)]
         autodiffseg(["compare", dataset, *chosen, "--workspace", str(arguments.workspace), "-o", report])
-        table = (Path(report) / "comparison.md").read_text(encoding="utf-8")
+        table = (Path(report) / "comparison.md").read_text(encoding="utf-8").partition("\n\n")[2]  # below its title
         RESULTS.mkdir(exist_ok=True)
         shutil.copy(Path(report) / "comparison_cases.csv", RESULTS / "hippocampus_fold0_cases.csv")
     content = {"dataset": dataset, "plan_seconds": round(seconds, 2), "runs": runs}

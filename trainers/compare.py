@@ -99,7 +99,7 @@ def command(
     for title, found in predictions.items():
         others = len(sets[title]) - len(common)
         left_out += [f"{others} of {len(sets[title])} cases of {title}, which not all have."] if others else []
-        chosen = {case: found[case] for case in common}
+        chosen = {case: found[case].resolve() for case in common}
         entrants.append(_score(title, chosen, references, declared, asked, num_processes))
     result = compare(
         entrants,

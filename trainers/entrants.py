@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ def find_entrants(
         tag = record.tag if len(runs) == 1 else _tag_without_seed(record)
         parts += [tag] if tag else []
         parts += [f"({len(runs)} trainings)"] if len(runs) > 1 else []
-        entrants.append(_entrant(parts, {run: chosen[run] for run in runs}))
+        references = workspace.reference_labels(dataset)
+        entrants.append(_entrant(parts, {run: chosen[run] for run in runs}, references))
     return entrants, left_out
 
 
@@ -112,14 +113,19 @@ def _methods(chosen: Mapping[Path, Scored], *, merge: bool) -> list[list[Path]]:
     return methods
 
 
-def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
+def _entrant(parts: list[str], runs: Mapping[Path, Scored], references: Path) -> Entrant:
     """The entrant of one run, or of several trainings of one method."""
     every = [pair for scored in runs.values() for pair in scored.values()]
     checkpoints = sorted({str(summary.notes.get("checkpoint", "last")) for _, summary in every})
     if "best" in checkpoints:
         parts = [*parts, "(best checkpoint: chosen on these cases)"]
-    trainings: list[dict[str, CaseScores]] = [
-        {case.case: case for _, summary in scored.values() for case in summary.cases} for scored in runs.values()
+    trainings = [
+        {
+            case.case: _found_here(case, fold_folder(run, fold) / VALIDATION, references)
+            for fold, (_, summary) in scored.items()
+            for case in summary.cases
+        }
+        for run, scored in runs.items()
     ]
     record = every[0][0]
     facts = {
@@ -132,7 +138,7 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
         "numbers": cost_numbers(every),
         "runs": [
             {
-                "folder": str(run),
+                "folder": str(run.resolve()),
                 "folds": {
                     fold: fold_record.model_dump(exclude=CASE_LISTS) for fold, (fold_record, _) in scored.items()
                 },
@@ -141,6 +147,21 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored]) -> Entrant:
         ],
     }
     return Entrant(" ".join(parts), trainings[0], cost_cells(every), tuple(trainings[1:]), facts)
+
+
+def _found_here(case: CaseScores, predictions: Path, references: Path) -> CaseScores:
+    """The scores with the paths of today: those in a summary are as `validate` was called, on whatever machine."""
+    prediction, reference = (
+        _lying_in(folder, file)
+        for folder, file in ((predictions, case.prediction_file), (references, case.reference_file))
+    )
+    return replace(case, prediction_file=prediction, reference_file=reference)
+
+
+def _lying_in(folder: Path, file: str) -> str:
+    """A file of that name in a folder; as it was told where there is none."""
+    path = folder / file.replace("\\", "/").rpartition("/")[2]
+    return str(path.resolve()) if path.is_file() else file
 
 
 def _tag_without_seed(record: RunRecord) -> str:

@@ -77,6 +77,18 @@ def test_folds_of_another_program_are_a_row(workspace: Path) -> None:
     assert (found["supervised"]["Prediction [s/case]"], found["nnU-Net"]["Prediction [s/case]"]) == ("2.00", "")
 
 
+def test_the_json_names_label_maps_where_they_lie_now(workspace: Path, tmp_path: Path) -> None:
+    assert compare(workspace, "--external", f"nnU-Net={workspace / 'theirs'}") == 0
+    moved = workspace.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))
+    assert compare(moved, "--external", f"nnU-Net={moved / 'theirs'}") == 0
+    content = json.loads((moved / "out" / "comparison.json").read_text())
+    for entrant in content["entrants"]:
+        for case in entrant["trainings"][0].values():
+            assert Path(case["prediction_file"]).is_file()
+            assert Path(case["reference_file"]).is_file()
+            assert moved in Path(case["prediction_file"]).parents
+
+
 def test_a_flat_folder_and_folds_without_validation_are_read_too(workspace: Path) -> None:
     for case in CASES:
         save(workspace / "flat" / f"{case}.nii.gz")
