@@ -37,7 +37,8 @@ class ComponentTable:
     volumes_mm3: npt.NDArray[np.float64]
     """`(n,)`."""
     lost: Counts
-    """`(n, K)`: predicted voxels of each class that go with a component."""
+    """`(n, K)`: predicted voxels of each class that go with a component; below 0 where regions gain some, being what
+    shows beneath."""
     lost_tp: Counts
     """`(n, K)`: those among them that are right."""
 
@@ -109,10 +110,11 @@ def table_label_maps(
         new, seen = what_is_beneath(old, scope, spec), truth[mask] != spec.ignore
         lost, lost_tp = np.zeros((2, len(sizes), len(classes)), dtype=np.int64)
         for column, members in enumerate(classes):
-            leaves = np.isin(old, members) & ~np.isin(new, members) & seen
-            right = leaves & np.isin(truth[mask], members)
-            lost[:, column] = np.bincount(number[leaves], minlength=len(sizes))
-            lost_tp[:, column] = np.bincount(number[right], minlength=len(sizes))
+            right = np.isin(truth[mask], members)
+            before, after = np.isin(old, members), np.isin(new, members)
+            for sign, changed in ((1, before & ~after & seen), (-1, after & ~before & seen)):
+                lost[:, column] += sign * np.bincount(number[changed], minlength=len(sizes))
+                lost_tp[:, column] += sign * np.bincount(number[changed & right], minlength=len(sizes))
         scopes[scope] = ComponentTable(sizes.astype(np.float64) * math.prod(spacing_mm), lost, lost_tp)
     overlaps = class_overlaps(prediction, reference, spec).values()
     n_pred, n_ref, tp = np.array([(found.n_pred, found.n_ref, found.tp) for found in overlaps]).T

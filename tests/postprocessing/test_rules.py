@@ -78,6 +78,14 @@ def test_a_removed_part_of_a_region_shows_the_region_below() -> None:
     assert whole.tolist() == [[[1, 3, 1, 3, 3, 2, 0, 0]]]
 
 
+def test_what_shows_beneath_is_looked_at_by_the_rules_that_follow() -> None:
+    apart = LabelSpec(labels={"background": 0, "whole": (1, 2), "rim": 1, "core": 2}, regions_class_order=(1, 1, 2))
+    label = np.array([[[1, 1, 0, 0, 0, 2]]])  # the rim's box does not reach to what the core leaves
+    rules = [small(2, "core"), Rule(operation="keep-largest", label="rim")]
+    assert apply_rules(label, rules[:1], apart, spacing_mm=UNIT).tolist() == [[[1, 1, 0, 0, 0, 1]]]
+    assert apply_rules(label, rules, apart, spacing_mm=UNIT).tolist() == [[[1, 1, 0, 0, 0, 0]]]
+
+
 def test_what_shows_beneath_a_region_is_never_part_of_it() -> None:
     odd = LabelSpec(labels={"background": 0, "a": (1, 2), "b": (1, 2)}, regions_class_order=(1, 2))
     assert what_is_beneath(np.array([1, 2]), "b", odd).tolist() == [0, 0]

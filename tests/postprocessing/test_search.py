@@ -24,6 +24,8 @@ Maps = list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]
 
 CLASSES = LabelSpec(labels={"background": 0, "one": 1, "two": 2})
 REGIONS = LabelSpec(labels={"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
+APART = LabelSpec(labels={"background": 0, "whole": (1, 2), "rim": 1, "core": 2}, regions_class_order=(1, 1, 2))
+"""Not nested: what is taken from the core becomes rim."""
 IGNORING = LabelSpec(labels={"background": 0, "one": 1, "two": 2, "ignore": 3})
 SPACING = (2.0, 1.0, 0.5)
 
@@ -118,7 +120,9 @@ def test_a_class_that_a_case_lacks_is_cleared(tmp_path: Path) -> None:
     assert found.after.classes == {"one": 1, "two": 1}
 
 
-@pytest.mark.parametrize("spec", [CLASSES, REGIONS, IGNORING], ids=["classes", "regions", "ignore"])
+@pytest.mark.parametrize(
+    "spec", [CLASSES, REGIONS, APART, IGNORING], ids=["classes", "nested regions", "regions apart", "ignore"]
+)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), noise=st.sampled_from([0.02, 0.1, 0.4]))
 def test_every_figure_is_true_and_no_class_falls(spec: LabelSpec, seed: int, noise: float, tmp_path: Path) -> None:
