@@ -26,7 +26,8 @@ WAYS = [(1, 1), (1, 5), (2, 2), (3, 1), (3, 16)]
 class Denoiser:
     """A network with random weights, channels last as trainers have it on a CPU, sampled in three steps."""
 
-    def __init__(self, configuration: ConfigurationPlan) -> None:
+    def __init__(self, configuration: ConfigurationPlan, *, bf16: bool = False) -> None:
+        self.bf16 = bf16
         torch.manual_seed(0)
         network = UNet(configuration.network, image_channels=1, classes=3, mask_channels=3, level_conditioning="film")
         self.network = network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -34,8 +35,10 @@ class Denoiser:
     def denoise(
         self, patch: torch.Tensor, x_t: torch.Tensor, alpha_bar_t: float, previous: torch.Tensor | None
     ) -> torch.Tensor:
-        level = torch.full((len(x_t),), alpha_bar_t)
-        return torch.softmax(5 * self.network.denoise(patch, (x_t.clamp(-1, 1) + 1) / 2, level), dim=1)
+        level = torch.full((len(x_t),), alpha_bar_t, device=x_t.device)
+        with torch.autocast(patch.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            logits = self.network.denoise(patch, (x_t.clamp(-1, 1) + 1) / 2, level)
+        return torch.softmax(5 * logits.float(), dim=1)
 
     def trajectory(self, sampling: Sampling) -> Trajectory:
         return Trajectory(self.denoise, (0.01, 0.4, 0.9), sampling, 3)
@@ -71,10 +74,13 @@ def threads() -> Iterator[None]:
 
 
 def answers(
-    configuration: ConfigurationPlan, shape: tuple[int, ...], *, mode: str, deterministic: bool
+    configuration: ConfigurationPlan, shape: tuple[int, ...], *, mode: str, deterministic: bool, bf16: bool = False
 ) -> list[npt.NDArray[np.float32]]:
     """One prediction for each of WAYS."""
-    model, image = Denoiser(configuration), np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    model, image = (
+        Denoiser(configuration, bf16=bf16),
+        np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32),
+    )
     found = []
     for count, patches in WAYS:
         torch.set_num_threads(count)
@@ -86,11 +92,13 @@ def answers(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("mode", ["tile", "synchronised"])
+@pytest.mark.parametrize(
+    ("mode", "bf16"), [("tile", False), ("tile", True), ("synchronised", False), ("volume", False)]
+)
 def test_deterministic_predictions_have_the_same_bits_whatever_threads_and_patches(
-    configuration: ConfigurationPlan, shape: tuple[int, ...], mode: str
+    configuration: ConfigurationPlan, shape: tuple[int, ...], mode: str, bf16: bool
 ) -> None:
-    first, *others = answers(configuration, shape, mode=mode, deterministic=True)
+    first, *others = answers(configuration, shape, mode=mode, deterministic=True, bf16=bf16)
     assert all(np.array_equal(other, first) for other in others)
 
 
@@ -105,3 +113,17 @@ def test_other_predictions_differ_by_rounding_and_in_labels_at_ties_alone(
         assert np.abs(other - first).max() < 1e-4
         assert ((other.argmax(0) == first.argmax(0)) | tie).all()
     assert tie.mean() < 0.01
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_too_bits_depend_on_nothing_else_when_that_is_asked_for(configuration: ConfigurationPlan) -> None:
+    cuda, image = torch.device("cuda"), np.random.default_rng(0).normal(size=(1, 9, 21, 18)).astype(np.float32)
+    model = Denoiser(configuration)
+    model.network.to(cuda)
+    found = []
+    for deterministic, patches in ((True, 1), (True, 7), (False, 7)):
+        options = WindowOptions(deterministic=deterministic, patches=patches)
+        made = CasePredictor([model], configuration, channels=3, device=cuda, sampling=Sampling(), options=options)
+        found.append(made.predict(image, "case"))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[2], found[0], atol=1e-3)  # TF32 may be on
