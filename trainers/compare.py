@@ -71,7 +71,7 @@ def command(
       autodiffseg compare 4 --external nnU-Net=nnunet/predictions --baseline nnU-Net --intersection --figures report
     """
     from autodiffseg.dataset import DatasetJson
-    from autodiffseg.evaluation.comparison import case_sets, common_cases, compare
+    from autodiffseg.evaluation.comparison import case_sets, choose_metrics, common_cases, compare
     from autodiffseg.evaluation.external import find_predictions, read_externals
     from autodiffseg.evaluation.metrics import read_metrics
     from autodiffseg.evaluation.summary import class_keys
@@ -95,7 +95,8 @@ def command(
         sets[title] = {case for case in found if (references / f"{case}{declared.file_ending}").is_file()}
         if len(sets[title]) < len(found):
             left_out.append(f"{len(found) - len(sets[title])} cases of {title} that have no reference.")
-    common, _ = common_cases(sets, intersection=intersection)  # before work starts
+    common, _ = common_cases(sets, intersection=intersection)  # before work starts, like the next line
+    choose_metrics(entrants, asked)
     for title, found in predictions.items():
         others = len(sets[title]) - len(common)
         left_out += [f"{others} of {len(sets[title])} cases of {title}, which not all have."] if others else []

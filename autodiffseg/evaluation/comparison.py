@@ -144,7 +144,7 @@ def compare(
     if baseline not in {entrant.name for entrant in entrants}:
         raise UserError(f"Baseline '{baseline}' is not among {', '.join(entrant.name for entrant in entrants)}.")
     common, notes = common_cases(case_sets(entrants), intersection=intersection)
-    chosen, missing = _choose_metrics(entrants, metrics)
+    chosen, missing = choose_metrics(entrants, metrics)
     groups = tuple(group(case) for case in common) if group is not None else None
     results: dict[str, dict[str, MetricResult]] = {entrant.name: {} for entrant in entrants}
     for metric in chosen:
@@ -204,8 +204,12 @@ def _some(cases: set[str]) -> str:
     return f"{len(cases)} ({', '.join(first)}{more})"
 
 
-def _choose_metrics(entrants: Sequence[Entrant], asked: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The metrics to compare, and sentences about those of `SHOWN` that not all have."""
+def choose_metrics(entrants: Sequence[Entrant], asked: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The metrics to compare, and sentences about those of `SHOWN` that not all have.
+
+    Raises:
+        UserError: when one that is asked for is not there.
+    """
     lacking = {metric: [e.name for e in entrants if not e.has(metric)] for metric in asked or SHOWN}
     for metric, names in lacking.items():
         if names and asked:

@@ -192,5 +192,5 @@ def summary_table(summary: Summary, metrics: Sequence[str]) -> Table:
         one = summary.n_empty_prediction[key] + summary.n_empty_reference[key]
         table.add_row(Text(name), *figures(summary.mean[key]), str(summary.n_empty[key]), str(one))
     table.add_section()
-    table.add_row("Foreground mean", *figures(summary.foreground_mean), "", "")
+    table.add_row("Mean", *figures(summary.foreground_mean), "", "")
     return table

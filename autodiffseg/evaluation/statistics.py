@@ -172,7 +172,7 @@ def bootstrap_means(
     return tuple(found)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=1)
 def _drawn(count: int, samples: int, seed: int) -> Values:
     """How often each of `count` rows is drawn in each bootstrap sample, `(samples, count)`."""
     rng = np.random.default_rng(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,16 @@ from autodiffseg.memory.peak import PeakMemory
 CPU = torch.device("cpu")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 def test_it_sees_memory_that_was_given_back_and_forgets_what_was_before() -> None:
     before = np.ones(40_000_000)  # 0.32 GB
     del before
     watch = PeakMemory(CPU)
     start = watch.gb()
+    if start is None:
+        pytest.skip("the system does not tell the peak of the resident memory (Linux does)")
     taken = np.ones(20_000_000)
     del taken
     most = watch.gb()
-    assert start is not None
     assert most is not None
     assert 0.1 < most - start < 0.25
 
