@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,25 @@ def test_what_fails_while_writing_fails_its_case_alone(workers: int, member: Any
     assert not (tmp_path / "out" / "c.nii.gz").exists()  # where it is, everything else is
     assert (tmp_path / "out" / "d.nii.gz").is_file()
     assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_the_label_map_comes_last_however_many_write(member: Any, cases: Cases, tmp_path: Path) -> None:
+    answer, others, there = tmp_path / "out" / "a.nii.gz", threading.Event(), []
+
+    def slow_at_first(label: Any, geometry: Geometry) -> Any:
+        if there:
+            others.set()
+        else:
+            there.append(answer.exists())
+            others.wait(20)  # for the second sample; the answer takes no network any more
+            time.sleep(0.5)
+            there.append(answer.exists())
+        return label
+
+    outputs = PredictionOutputs(answer.parent, ".nii.gz", samples=2, finishing=(slow_at_first,))
+    assert list(predict_cases([member(Noisy())], {"a": cases["a"]}, outputs, Resources(workers=3))) == [("a", None)]
+    assert there == [False, False]
+    assert answer.is_file()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
