@@ -112,7 +112,11 @@ def run_validation(
         soft_wrap=True,
     )
     run = folder.parent
-    found = find_when_complete(run, RunRecord.load(folder / RECORD), folds[0].trainer.dataset, workspace)
+    try:
+        found = find_when_complete(run, RunRecord.load(folder / RECORD), folds[0].trainer.dataset, workspace)
+    except UserError as error:  # something of another fold; what was trained and validated now is sound
+        console.print(f"Note: no rules of postprocessing were found: {error}", soft_wrap=True, markup=False)
+        return
     if found is not None:
         told = "; ".join(map(str, found.rules)) or "no rule helps"
         console.print(f"All folds are validated. Postprocessing ({run / FILE}): {told}.", soft_wrap=True, markup=False)

@@ -58,3 +58,10 @@ def test_the_last_validation_finds_the_rules_on_all_cases(
     path.unlink()
     assert validate(all_but_the_last, "4", "--checkpoint", "best") == 0
     assert not path.exists()  # the folds are not validated alike
+
+    lost = next((model_of(all_but_the_last) / "fold_1" / "validation").glob("*.nii.gz"))
+    lost.unlink()
+    capsys.readouterr()
+    assert validate(all_but_the_last, "4") == 0
+    assert f"{lost} does not exist" in capsys.readouterr().out
+    assert not path.exists()
