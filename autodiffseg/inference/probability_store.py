@@ -138,7 +138,8 @@ class ProbabilityStore:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> ProbabilityStore:
-        """Itself."""
+        """Itself; what killed processes have left in the folder goes first."""
+        remove_abandoned(self._folder)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -199,7 +200,6 @@ class ProbabilityStore:
 
     def _scratch_folder(self) -> str:
         if self._scratch is None:
-            remove_abandoned(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
             self._scratch = tempfile.TemporaryDirectory(
                 prefix=f"{PREFIX}{os.getpid()}-{platform.node()}-", dir=self._folder, ignore_cleanup_errors=True
