@@ -15,6 +15,8 @@ from autodiffseg.errors import UserError
 if TYPE_CHECKING:
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.evaluation.comparison import Comparison, Entrant
+    from autodiffseg.evaluation.step_curves import Curves
+    from autodiffseg.workspace import Workspace
 
 console = Console(highlight=False)
 
@@ -50,6 +52,9 @@ def command(
         typer.Option("--each-training", help="A row for every seed, also where a method was trained three times."),
     ] = False,
     figures: Annotated[Path | None, typer.Option(help="Folder of figures as SVG and PDF. Default: none.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="One self-contained page, report.html. Default: none.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the files. Default: the results.")
     ] = None,
@@ -67,6 +72,8 @@ def command(
       autodiffseg compare Hippocampus
 
       autodiffseg compare 4 --trainer supervised --trainer recycling --configuration 3d_fullres -o report
+
+      autodiffseg compare Hippocampus --fold 0 --html report.html
 
       autodiffseg compare 4 --external nnU-Net=nnunet/predictions --baseline nnU-Net --intersection --figures report
     """
@@ -111,7 +118,9 @@ def command(
         left_out=left_out,
         intersection=intersection,
     )
-    _report(result, name, out or place.results(name), figures)
+    curves = _report(result, name, out or place.results(name), figures)
+    if html is not None:
+        _write_page(html, result, place, name, asked_as=dataset, curves=curves)
 
 
 def choose_baseline(entrants: list[Entrant], asked: str | None) -> str:
@@ -158,8 +167,8 @@ def _score(
         )
 
 
-def _report(result: Comparison, dataset: str, folder: Path, figures: Path | None) -> None:
-    """Print the tables and write the files."""
+def _report(result: Comparison, dataset: str, folder: Path, figures: Path | None) -> dict[str, Curves]:
+    """Print the tables and write the files; the scores per sampling step of the runs that have them."""
     import json
 
     from autodiffseg.atomic import write_text
@@ -198,3 +207,15 @@ def _report(result: Comparison, dataset: str, folder: Path, figures: Path | None
 
         written += save_figures(result, figures, curves)
     console.print(f"Written: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+    return curves
+
+
+def _write_page(
+    path: Path, result: Comparison, place: Workspace, name: str, *, asked_as: str, curves: dict[str, Curves]
+) -> None:
+    """Write the report page, and say how large it is and what it lacks."""
+    from autodiffseg.report.html_report import write_report
+
+    for sentence in write_report(path, result, place, name, asked_as=asked_as, steps=curves):
+        console.print(f"- {sentence}", soft_wrap=True, markup=False)
+    console.print(f"Report: {path} ({path.stat().st_size / 1e6:.1f} MB)", soft_wrap=True, markup=False)

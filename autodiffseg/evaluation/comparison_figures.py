@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autodiffseg.evaluation.comparison import Comparison, Entrant
-from autodiffseg.evaluation.curve_plot import PALETTE, save_curves, save_figure
+from autodiffseg.evaluation.case_columns import case_columns
+from autodiffseg.evaluation.comparison import Comparison
+from autodiffseg.evaluation.curve_plot import PALETTE, curves_figure, save_figure
 from autodiffseg.evaluation.metrics import Metric, find_metric
 from autodiffseg.evaluation.paired_scores import foreground_means
-from autodiffseg.evaluation.statistics import Values
+from autodiffseg.evaluation.statistics import mean_of
 from autodiffseg.evaluation.step_curves import Curves
 
 ENDINGS = (".svg", ".pdf")
@@ -45,7 +46,9 @@ def save_figures(comparison: Comparison, folder: Path, curves: Mapping[str, Curv
         if len(comparison.entrants) > 1:
             written += _save(pairs_figure(comparison, metric), folder / f"pairs_{plain}")
     if curves:
-        written += _save_step_curves(curves, folder)
+        written += _save(steps_figure(curves), folder / "steps")
+    if has_seeds(comparison):
+        written += _save(seeds_figure(comparison, find_metric(comparison.metrics[0])), folder / "trainings")
     return written
 
 
@@ -58,7 +61,7 @@ def class_figure(comparison: Comparison, metric: Metric) -> Figure:
     jitter = np.random.default_rng(0)
     for order, entrant in enumerate(comparison.entrants):
         colour = PALETTE[order % len(PALETTE)]
-        for place, values in enumerate(_columns(comparison, entrant, metric).T):
+        for place, values in enumerate(case_columns(comparison, entrant, metric).T):
             known = values[~np.isnan(values)]
             if not known.size:
                 continue
@@ -85,10 +88,10 @@ def pairs_figure(comparison: Comparison, metric: Metric) -> Figure:
     columns = min(len(others), MOST_COLUMNS)
     rows = math.ceil(len(others) / columns)
     figure = Figure(figsize=(3.6 * columns, 3.6 * rows), layout="constrained")
-    x = _columns(comparison, baseline, metric)[:, -1]
+    x = case_columns(comparison, baseline, metric)[:, -1]
     for place, entrant in enumerate(others, start=1):
         plot = figure.add_subplot(rows, columns, place)
-        y = _columns(comparison, entrant, metric)[:, -1]
+        y = case_columns(comparison, entrant, metric)[:, -1]
         plot.scatter(x, y, s=14, alpha=0.6, color=PALETTE[-1], linewidths=0)
         both = np.concatenate([x, y])
         known = both[~np.isnan(both)]
@@ -102,7 +105,8 @@ def pairs_figure(comparison: Comparison, metric: Metric) -> Figure:
     return figure
 
 
-def _save_step_curves(curves: Mapping[str, Curves], folder: Path) -> list[Path]:
+def steps_figure(curves: Mapping[str, Curves]) -> Figure:
+    """The mean scores after every sampling step, a line an entrant, a panel a metric."""
     metrics = [metric for metric in ("Dice", "HD95") if all(metric in found for found in curves.values())]
     positions = sorted({step for found in curves.values() for step in found[metrics[0]]})
     panels = {
@@ -111,18 +115,30 @@ def _save_step_curves(curves: Mapping[str, Curves], folder: Path) -> list[Path]:
         }
         for metric in metrics
     }
-    paths = [folder / f"steps{ending}" for ending in ENDINGS]
-    for path in paths:
-        save_curves(path, positions, panels, title="Scores after every sampling step", xlabel="sampling step")
-    return paths
+    return curves_figure(positions, panels, title="Scores after every sampling step", xlabel="sampling step")
 
 
-def _columns(comparison: Comparison, entrant: Entrant, metric: Metric) -> Values:
-    """`(cases, classes + 1)`: means over trainings of every class, and last of the foreground."""
-    values = entrant.values(comparison.cases, list(comparison.classes), metric.name)
-    parts = [values] if len(comparison.classes) > 1 else []
-    together = np.concatenate([*parts, foreground_means(values)[:, :, None]], axis=2)  # (trainings, cases, columns)
-    return foreground_means(together.transpose(1, 2, 0))
+def has_seeds(comparison: Comparison) -> bool:
+    """Whether any entrant was trained several times."""
+    return any(len(entrant.trainings) > 1 for entrant in comparison.entrants)
+
+
+def seeds_figure(comparison: Comparison, metric: Metric) -> Figure:
+    """A row an entrant: the foreground mean of every training as a dot, their mean as a bar."""
+    figure = Figure(figsize=(6.4, 1.0 + 0.4 * len(comparison.entrants)), layout="constrained")
+    plot = figure.add_subplot()
+    for order, entrant in enumerate(comparison.entrants):
+        values = entrant.values(comparison.cases, list(comparison.classes), metric.name)  # (trainings, cases, classes)
+        means = [mean_of(row) for row in foreground_means(values)]
+        colour = PALETTE[order % len(PALETTE)]
+        plot.scatter(means, [order] * len(means), s=42, color=colour, alpha=0.7, linewidths=0)
+        plot.scatter([mean_of(np.array(means))], [order], s=260, marker="|", color=colour)
+    plot.set_yticks(range(len(comparison.entrants)), [entrant.name for entrant in comparison.entrants])
+    plot.set_ylim(len(comparison.entrants) - 0.5, -0.5)
+    plot.set_xlabel(f"{metric.title}, mean over cases")
+    plot.grid(alpha=0.3, axis="x")
+    plot.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _finish(figure: Figure, plot: Axes, metric: Metric) -> None:

@@ -30,10 +30,21 @@ def save_curves(
     xlabel: str,
     logarithmic: bool = False,
 ) -> None:
-    """Draw panels side by side and write them as PNG, SVG or PDF, atomically.
+    """Draw panels side by side and write them to `path` as PNG, SVG or PDF, atomically; see `curves_figure`."""
+    save_figure(curves_figure(positions, panels, title=title, xlabel=xlabel, logarithmic=logarithmic), path)
+
+
+def curves_figure(
+    positions: Sequence[int],
+    panels: Mapping[str, Panel],
+    *,
+    title: str,
+    xlabel: str,
+    logarithmic: bool = False,
+) -> Figure:
+    """Panels side by side.
 
     Args:
-        path: of the picture.
         positions: whole numbers along x, one per value of a line.
         panels: label of the y axis -> lines. All panels have the same lines; the first is drawn boldest.
         title: above all.
@@ -59,7 +70,7 @@ def save_curves(
     if len(names) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
     figure.suptitle(title, fontsize=11)
-    save_figure(figure, path)
+    return figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:

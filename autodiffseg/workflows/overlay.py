@@ -62,7 +62,7 @@ def save_overlay(
         plot.set_title(f"{PLANES[axis]}, slice {index}" if len(axes_shown) > 1 else "", fontsize=10)
         plot.set_axis_off()
         for order, label in enumerate(outlines.values()):
-            _outline(plot, np.take(label, index, axis=axis), list(classes.values()), broad=order == 0)
+            draw_outlines(plot, np.take(label, index, axis=axis), list(classes.values()), broad=order == 0)
     figure.suptitle(title)
     columns = 2 * len(axes_shown)  # as many as the width has room for
     figure.legend(
@@ -78,8 +78,15 @@ def fullest_slice(mask: npt.NDArray[np.bool_], axis: int) -> int:
     return int(counts.argmax()) if counts.any() else mask.shape[axis] // 2
 
 
-def _outline(plot: Axes, label: Volume, classes: list[tuple[int, ...]], *, broad: bool) -> None:
-    """The outlines of all classes; smaller ones come on top, so that a core inside a shell keeps its own."""
+def draw_outlines(plot: Axes, label: Volume, classes: list[tuple[int, ...]], *, broad: bool) -> None:
+    """The outlines of all classes in a slice; smaller ones come on top, so that a core inside a shell keeps its own.
+
+    Args:
+        plot: that shows the slice.
+        label: a slice of a label map, `(rows, columns)`.
+        classes: the integers of every class, in the order of their colours.
+        broad: broad and dark, as a reference is drawn; else thin and bright.
+    """
     masks = [np.isin(label, members) for members in classes]
     pairs = sorted(zip(masks, class_colours(len(classes)), strict=True), key=lambda pair: -int(pair[0].sum()))
     for mask, colour in pairs:
