@@ -79,7 +79,7 @@ def adaptive_ece(confidence: Values, hit: Hits, *, bins: int = BINS) -> float:
     empty. Voxels of one confidence stay together, in the bin in which the middle of them falls; so the result does not
     depend on the order of the voxels.
 
-    Source: Nguyen and O'Connor 2015, arXiv 1508.05154; Nixon et al. 2019, arXiv 1904.01685, section 4.2.
+    Source: Nguyen and O'Connor 2015, arXiv 1508.05154; Nixon et al. 2019, arXiv 1904.01685.
     """
     if not confidence.size:
         return math.nan

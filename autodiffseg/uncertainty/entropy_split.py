@@ -6,7 +6,7 @@ With p_ks the probabilities of sample s of model k, p̄_k = mean_s p_ks and p̄ 
             between models            between samples                  residual
 
 The first two are mutual informations (of the voxel's class and the model, or the sample), so they are not negative:
-Depeweg et al. 2018, arXiv 1710.07283, eq. 8, applied twice. Between models is what more training data could settle
+Depeweg et al. 2018, arXiv 1710.07283, applied twice. Between models is what more training data could settle
 (epistemic); between samples is what one generative model leaves open when it draws again; the residual is what each
 single answer is unsure of. Means over models may be weighted, if all are weighted alike.
 """
