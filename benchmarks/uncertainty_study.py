@@ -9,14 +9,14 @@ training seeds of supervised together (of one seed alone: supervised and recycli
 already is not predicted again. Models of other folds are no control here: they were trained on these cases.
 
 Each uncertainty is scored as a detector of the wrong voxels of one label map, in the band of three voxels around it and
-the reference: AUROC per case, its mean over cases with a 95 % bootstrap interval, and the paired difference to the
-simplest control, 1 / distance to the predicted boundary, with Wilcoxon's p (Holm over the rows). Writes into
-benchmarks/results/:
+the reference: AUROC per case, its mean over cases with a 95 % bootstrap interval, and the paired differences to two
+controls, 1 / distance to the predicted boundary and supervised's softmax entropy, with Wilcoxon's p (Holm over the
+rows). Writes into benchmarks/results/:
 
     uncertainty_hippocampus.md      tables, machine and versions
     uncertainty_hippocampus.json
         targets         prediction -> dice, wrong_share_of_band, detectors: uncertainty -> auroc, low, high, pooled
-                        (over the voxels of all cases), difference, difference_low, difference_high, p_holm, spearman
+                        (over the voxels of all cases), differences: control -> mean, low, high, p_holm; spearman
         calibration     prediction -> area -> of the top label ECE, ECE_per_case, adaptive_ECE_per_case, NLL, Brier
         agreement       prediction of recycling -> of its samples dice_between_samples, volume_range_share (largest
                         minus smallest, of the volume), entropy_band (nats); means over cases
@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from uncertainty_page import CONTROL, page
+from uncertainty_page import CONTROLS, DISTANCE, page
 
 from autodiffseg.atomic import write_json, write_text
 from autodiffseg.dataset import RawDataset
@@ -94,7 +94,11 @@ def main() -> None:
         line = ["predict", "-i", str(images), "-o", str(folders[name]), *chosen, "--fold", FOLD, *options]
         line += ["--save-probabilities", "--continue"]
         autodiffseg(line)
-        told.append(shlex.join(["autodiffseg", *line]))
+        places = {str(arguments.scratch): "SCRATCH", str(arguments.workspace): "WORKSPACE"}
+        command = shlex.join(["autodiffseg", *line])
+        for place, name_of_place in places.items():
+            command = command.replace(place, name_of_place)
+        told.append(command)
 
     detectors = {
         f"{name}: {part.replace('_', ' ')}": (folder, part)
@@ -156,7 +160,7 @@ def score_target(
     predictions: Path, detectors: dict[str, tuple[Path, str]], raw: RawDataset, cases: list[str]
 ) -> dict[str, Any]:
     """How well each uncertainty finds the wrong voxels of these label maps."""
-    areas: dict[str, list[float]] = {name: [] for name in (CONTROL, *detectors)}
+    areas: dict[str, list[float]] = {name: [] for name in (DISTANCE, *detectors)}
     means: dict[str, list[float]] = {name: [] for name in areas}
     pooled: dict[str, list[Volume]] = {name: [] for name in areas}
     wrong: list[npt.NDArray[np.bool_]] = []
@@ -168,7 +172,7 @@ def score_target(
         )
         band = foreground_band((label > 0) | (reference > 0))
         error = (label != reference)[band]
-        volumes: dict[str, Volume] = {CONTROL: 1 / distance_to_other_labels(label)}
+        volumes: dict[str, Volume] = {DISTANCE: 1 / distance_to_other_labels(label)}
         volumes |= {name: read_image(map_file(folder, case, part))[0][0] for name, (folder, part) in detectors.items()}
         for name, volume in volumes.items():
             areas[name].append(auroc(volume[band], error))
@@ -176,24 +180,31 @@ def score_target(
             pooled[name].append(volume[band])
         wrong.append(error)
         dice.append(mean_of(np.array([found.dice for found in class_overlaps(label, reference, raw.spec).values()])))
-    baseline = np.array(areas[CONTROL])
-    adjusted = holm([paired_wilcoxon(np.array(areas[name]), baseline).p for name in detectors])
+    against = {control: differences(areas, control) for control in CONTROLS}
     rows: dict[str, Any] = {}
-    for name, p in zip(areas, [None, *adjusted], strict=True):
-        mean, difference = bootstrap_mean(np.array(areas[name])), bootstrap_mean(np.array(areas[name]) - baseline)
+    for name, values in areas.items():
+        mean = bootstrap_mean(np.array(values))
         rows[name] = {
             "auroc": mean.mean,
             "low": mean.low,
             "high": mean.high,
             "pooled": auroc(np.concatenate(pooled[name]), np.concatenate(wrong)),
-            "difference": difference.mean,
-            "difference_low": difference.low,
-            "difference_high": difference.high,
-            "p_holm": p,
+            "differences": {control: found[name] for control, found in against.items() if name in found},
             "spearman": spearman(np.array(means[name]), np.array(dice)),
         }
     share = float(np.concatenate(wrong).mean())
     return {"dice": float(np.mean(dice)), "wrong_share_of_band": share, "detectors": rows}
+
+
+def differences(areas: dict[str, list[float]], control: str) -> dict[str, dict[str, float | None]]:
+    """Every other uncertainty minus the control, case by case: mean, 95 % bootstrap interval, Wilcoxon's p by Holm."""
+    others = {name: np.array(values) - np.array(areas[control]) for name, values in areas.items() if name != control}
+    adjusted = holm([paired_wilcoxon(values, np.zeros_like(values)).p for values in others.values()])
+    found: dict[str, dict[str, float | None]] = {}
+    for (name, values), p in zip(others.items(), adjusted, strict=True):
+        mean = bootstrap_mean(values)
+        found[name] = {"mean": mean.mean, "low": mean.low, "high": mean.high, "p_holm": p}
+    return found
 
 
 def calibration(predictions: Path, raw: RawDataset, cases: list[str]) -> dict[str, Any]:
