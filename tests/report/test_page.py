@@ -88,7 +88,7 @@ def test_figures_have_a_description(outline: Outline) -> None:
 
 def test_every_column_of_a_sortable_table_has_a_button(text: str) -> None:
     tables = re.findall(r'<table class="sortable">(.*?)</table>', text, flags=re.DOTALL)
-    assert len(tables) == 7  # scores, intervals, two against the baseline, classes, cost; cases
+    assert len(tables) == 8  # scores, intervals, two against the baseline, classes, two of cost; cases
     for table in tables:
         head = table.partition("</thead>")[0]
         assert head.count("<th ") == head.count('<button type="button">') > 1
