@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -37,18 +37,19 @@ class CallPlan:
     patches: int
     """Of one call, mirrored ones included."""
     at_once: int
-    """Calls that run side by side."""
+    """Most calls that may run side by side."""
     threads: int | None
-    """Of torch in each of them; None: calls are made one by one, with all that torch has."""
+    """Of torch, which these share; None: calls are made one by one, with all that torch has."""
     home: torch.device
     """Where whole volumes lie: the image, x_t and the sums."""
 
-    def spread(self, calls: int, *, deterministic: bool) -> CallPlan:
-        """The same for so many calls: where there are fewer than threads each gets several, unless bits matter."""
+    def share_out(self, calls: int, *, deterministic: bool) -> tuple[int, int | None]:
+        """How many of so many calls run side by side, and the threads of each: several where there are threads to
+        spare, unless bits matter."""
         if self.threads is None:
-            return self
+            return 1, None
         at_once = max(1, min(self.at_once, calls))
-        return replace(self, at_once=at_once, threads=1 if deterministic else max(1, self.at_once // at_once))
+        return at_once, 1 if deterministic else max(1, self.threads // at_once)
 
 
 def plan_calls(
@@ -136,9 +137,9 @@ def _on_processor(
         return CallPlan(patches, 1, None, device)
     threads, free = torch.get_num_threads(), free_memory_bytes()
     if call_bytes is None or free is None or threads == 1:
-        return CallPlan(patches, threads, 1, device)
+        return CallPlan(patches, threads, threads, device)
     each = taken_bytes(call_bytes(patches, tuple(patch)), device)
-    return CallPlan(patches, max(1, min(threads, free // max(1, each))), 1, device)
+    return CallPlan(patches, max(1, min(threads, free // max(1, each))), threads, device)
 
 
 def _threads_are_a_calls_own() -> bool:

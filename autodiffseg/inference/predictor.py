@@ -243,10 +243,10 @@ class _Run:
 
     def calls(self, call: Callable[[Item], list[Tensor]], jobs: Iterable[Item], count: int) -> Iterator[list[Tensor]]:
         """Results of `count` network calls, in order."""
-        plan = self._plan.spread(count, deterministic=self._deterministic)
+        at_once, threads = self._plan.share_out(count, deterministic=self._deterministic)
         on_gpu = self.tiled.device.type == "cuda"
         with deterministic_kernels() if self._deterministic and on_gpu else nullcontext():
-            yield from ordered_calls(call, jobs, at_once=plan.at_once, threads=plan.threads)
+            yield from ordered_calls(call, jobs, at_once=at_once, threads=threads)
 
 
 def _inside(tiled: TiledCase, mean: Tensor, case: str) -> npt.NDArray[np.float32]:

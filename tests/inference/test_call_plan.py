@@ -79,8 +79,17 @@ def test_on_a_cpu_a_call_takes_what_was_measured_to_be_quickest(patch: tuple[int
     assert planned.patches == patches
 
 
-def test_fewer_calls_than_threads_share_these_unless_bits_matter() -> None:
-    planned = CallPlan(1, 8, 1, CPU)
-    assert planned.spread(2, deterministic=False) == CallPlan(1, 2, 4, CPU)
-    assert planned.spread(2, deterministic=True) == CallPlan(1, 2, 1, CPU)
-    assert planned.spread(100, deterministic=False) == planned
+@pytest.mark.parametrize(
+    ("at_once", "calls", "shared", "alone"),
+    [(8, 100, (8, 1), (8, 1)), (8, 2, (2, 4), (2, 1)), (3, 100, (3, 2), (3, 1)), (8, 0, (1, 8), (1, 1))],
+)
+def test_calls_share_all_threads_unless_bits_matter(
+    at_once: int, calls: int, shared: tuple[int, int], alone: tuple[int, int]
+) -> None:
+    planned = CallPlan(1, at_once, 8, CPU)
+    assert planned.share_out(calls, deterministic=False) == shared
+    assert planned.share_out(calls, deterministic=True) == alone
+
+
+def test_on_a_gpu_calls_are_made_one_by_one() -> None:
+    assert CallPlan(4, 1, None, CUDA).share_out(9, deterministic=False) == (1, None)
