@@ -206,6 +206,7 @@ def share_checkpoint(source: Path, target: Path) -> dict[str, Any]:
     dataset = DatasetJson.parse(content["dataset"], source=f"{source}, dataset")
     kept = dataset.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(NO_NEED))
     content["dataset"] = json.dumps(without_paths(kept))
+    content["options"] = json.dumps(without_paths(json.loads(content["options"])))  # a teacher's file is a path
     torch.save(content, target)
     return content
 

@@ -8,7 +8,8 @@ import secrets
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -45,7 +46,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             _check_entries(path, archive.infolist())
             yield archive
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise UserError(f"{path} is no zip file that can be read ({error}); copy it again.") from error
 
 
@@ -96,7 +97,7 @@ def unpack(path: Path, archive: zipfile.ZipFile, record: Manifest, results: Path
         for name, file in record.files.items():
             _extract(archive, name, staging, file.bytes, file.sha256, path)
         for name in names:
-            _check_model(staging / name, path)
+            _check_model(staging / name, path, record.trainers)
         _appear({staging / name: results / name for name in names}, staging / manifest.CARD)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -155,8 +156,12 @@ def _at_most(file: IO[bytes], size: int, source: str) -> bytes:
     return content
 
 
-def _check_model(folder: Path, path: Path) -> None:
-    """Read every file as what it is to be: records are validated, weights are loaded without executing anything."""
+def _check_model(folder: Path, path: Path, trainers: Sequence[str]) -> None:
+    """Read every file as what it is to be: records are validated, weights are loaded without executing anything.
+
+    A trainer is imported by its name when it predicts, so the user must have been told of each: `trainers` are those
+    that model.json names.
+    """
     try:
         records: Mapping[str, RunRecord] = fold_records(folder)
         if not records:
@@ -168,17 +173,33 @@ def _check_model(folder: Path, path: Path) -> None:
         for summary in folder.rglob(SUMMARY):
             load_summary(summary)
         for fold, record in records.items():
+            if record.trainer not in trainers:
+                raise UserError(
+                    f"{folder.name} is of the trainer {record.trainer:.80}, of which {manifest.FILE} says nothing."
+                )
             for needed in (*record.members, *([record.previous_run] if record.previous_run else [])):
                 if not is_safe_name(needed) or not (folder.parent / needed).is_dir():
                     raise UserError(f"{folder.name} needs the model {needed:.80}, which is not in the file.")
             if not record.members:
                 path_of_weights = fold_folder(folder, fold) / LAST
+                _require_plain(path_of_weights)
                 content = read_checkpoint(path_of_weights)
+                if content["trainer"] != record.trainer:
+                    raise UserError(f"{path_of_weights} is of another trainer than its {RECORD}.")
                 Plan.parse(content["plan"], source=f"{path_of_weights}, plan")
                 DatasetJson.parse(content["dataset"], source=f"{path_of_weights}, dataset")
-    except (UserError, KeyError, TypeError, AttributeError) as error:
+    except (UserError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         told = str(error).replace(f"{folder.parent}{os.sep}", "")
         raise UserError(f"{path} holds no sound model: {told}") from error
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse weights that grow when they are read: a checkpoint is a zip file itself, in which all is stored plain."""
+    with zipfile.ZipFile(path) as inside:
+        entries = inside.infolist()
+    grown = sum(info.file_size for info in entries) > path.stat().st_size
+    if grown or any(info.compress_type != zipfile.ZIP_STORED for info in entries):
+        raise UserError(f"{path} is compressed, which no checkpoint is.")
 
 
 def _appear(moves: dict[Path, Path], card: Path) -> None:

@@ -18,6 +18,7 @@ from autodiffseg.images import read_label
 from autodiffseg.postprocessing.record import Postprocessing
 from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.runs import RunRecord
+from autodiffseg.sharing.packing import share_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,16 @@ def test_no_path_of_this_machine_is_in_the_file(model: Path, exported: Path, tra
             assert secret.encode() not in content, name
     told = json.loads(contents[f"{model.name}/fold_0/run.json"])["command"]
     assert told == "autodiffseg train Phantom 2d 0 --workspace=ws --init-from x.pt"
+
+
+def test_the_path_of_a_teacher_is_not_in_the_weights(model: Path, tmp_path: Path) -> None:
+    content = torch.load(model / "fold_0" / "checkpoint_last.pt", weights_only=True)
+    taught = {"first_pass_weights": "teacher", "teacher": "/home/jo/teacher.pt"}
+    content["options"] = json.dumps(json.loads(content["options"]) | taught)
+    torch.save(content, tmp_path / "taught.pt")
+    shared = share_checkpoint(tmp_path / "taught.pt", tmp_path / "shared.pt")
+    assert json.loads(shared["options"])["teacher"] == "teacher.pt"
+    assert b"/home/jo" not in (tmp_path / "shared.pt").read_bytes()
 
 
 def test_the_card_tells_scores_labels_and_licence(exported: Path, model: Path) -> None:

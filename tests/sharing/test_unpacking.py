@@ -170,6 +170,41 @@ def test_weights_that_would_execute_something_are_refused(exported: Path, tmp_pa
     assert not marker.exists()
 
 
+def test_weights_that_would_fill_the_memory_are_refused(exported: Path, tmp_path: Path, capsys: Any) -> None:
+    weights = next(content for one, content in entries_of(exported) if one.filename.endswith("checkpoint_last.pt"))
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(weights)) as plain, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    told = refused(_with(entries_of(exported), "checkpoint_last.pt", bomb.getvalue()), tmp_path, capsys)
+    assert "checkpoint_last.pt is compressed, which no checkpoint is" in told
+
+
+def test_a_trainer_that_would_be_imported_unannounced_is_refused(exported: Path, tmp_path: Path, capsys: Any) -> None:
+    record = next(content for one, content in entries_of(exported) if one.filename.endswith("run.json"))
+    other = json.dumps(json.loads(record) | {"trainer": "antigravity:Trainer"}).encode()
+    told = refused(_with(entries_of(exported), "run.json", other), tmp_path, capsys)
+    assert "is of the trainer antigravity:Trainer, of which model.json says nothing" in told
+
+
+def test_weights_of_another_trainer_than_their_record_are_refused(exported: Path, tmp_path: Path, capsys: Any) -> None:
+    weights = next(content for one, content in entries_of(exported) if one.filename.endswith("checkpoint_last.pt"))
+    buffer = io.BytesIO()
+    torch.save(torch.load(io.BytesIO(weights), weights_only=True) | {"trainer": "antigravity:Trainer"}, buffer)
+    told = refused(_with(entries_of(exported), "checkpoint_last.pt", buffer.getvalue()), tmp_path, capsys)
+    assert "is of another trainer than its run.json" in told
+
+
+def test_a_damaged_stream_is_told_in_a_line(exported: Path, tmp_path: Path, capsys: Any) -> None:
+    data = bytearray(exported.read_bytes())
+    with zipfile.ZipFile(exported) as archive:
+        damaged = archive.getinfo("model.json")
+    start = damaged.header_offset + 30 + len(damaged.filename)
+    data[start : start + 20] = b"\xff" * 20  # a kind of block that deflate does not have
+    (tmp_path / "bad.zip").write_bytes(data)
+    assert "no zip file that can be read" in refused_file(tmp_path / "bad.zip", capsys)
+
+
 @pytest.mark.parametrize("file", ["run.json", "plan.json", "summary.json", "dataset.json"])
 def test_records_of_another_kind_are_refused(file: str, exported: Path, tmp_path: Path, capsys: Any) -> None:
     told = refused(_with(entries_of(exported), f"/{file}", b'{"wrong": 1}'), tmp_path, capsys)
