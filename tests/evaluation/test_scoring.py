@@ -76,6 +76,16 @@ def test_a_region_is_scored_as_the_union_of_its_members() -> None:
     assert scores["3"]["VolumeDifference"] == pytest.approx(-0.006)
 
 
+def test_what_is_predicted_where_the_reference_ignores_is_outside_of_the_mask() -> None:
+    spec = LabelSpec(labels={"background": 0, "one": 1, "ignore": 2})
+    reference = label(is1=np.s_[1:3, 1:4, 1:3], is2=np.s_[:, :, 4:])
+    prediction = label(is1=np.s_[1:3, 1:4, 1:3]) + label(is1=np.s_[1:3, 1:4, 5:])
+    scores = score_label_maps(prediction, reference, spec, spacing_mm=SPACING)["1"]
+    perfect = score_label_maps(label(is1=np.s_[1:3, 1:4, 1:3]), reference, spec, spacing_mm=SPACING)["1"]
+    assert scores == perfect
+    assert (scores["HD"], scores["NSD@1mm"], scores["LesionF1"], scores["FP"]) == (0, 1, 1, 0)
+
+
 def test_no_more_than_is_asked_for_is_measured() -> None:
     mask = label(is1=np.s_[1:3, 1:4, 2:5])
     always = {"Dice", "IoU", *COUNTS}
