@@ -220,6 +220,15 @@ def test_a_report_of_some_runs_shows_the_others_as_missing(modules: Modules, tmp
         assert there == (f"{picture}.png" in text) == (picture != "numbers_of_steps")
 
 
+def test_pairs_are_of_one_seed_or_of_two_seeds_of_one_trainer(modules: Modules) -> None:
+    found = [(pair.kind, pair.first.seed, pair.second.seed) for pair in modules.pairs.pairs(modules.runs.HIPPOCAMPUS)]
+    mixed, *controls = modules.pairs.KINDS
+    assert found == [(mixed, seed, seed) for seed in (0, 1, 2)] + [
+        (kind, *seeds) for kind in controls for seeds in ((0, 1), (0, 2), (1, 2))
+    ]
+    assert [pair.name for pair in modules.pairs.pairs(modules.runs.JSRT)] == ["pair__supervised-0__recycling-0"]
+
+
 def test_what_is_measured_depends_on_what_a_run_is_for(modules: Modules) -> None:
     study = modules.runs.HIPPOCAMPUS
     first, second, *_ = study.main_runs("recycling")
