@@ -124,7 +124,8 @@ class CasePredictor:
         """
         mirrors = mirrors_of_sample(self._axes, sample, rotate=self._options.rotate_mirrors)
         tiled, plan = self._prepare(image, case, every_step=every_step)
-        run = _Run(tiled, plan, mirrors, NoiseField(case, seed=self._seed, sample=sample), self._options.deterministic)
+        field = NoiseField(case, seed=self._seed, sample=sample)
+        run = _Run(tiled, plan, mirrors, field, deterministic=self._options.deterministic)
         mode = self._options.mode
         ways = [model.trajectory(self._sampling) if mode == "synchronised" else None for model in self._models]
         if any(ways):
@@ -230,7 +231,7 @@ class _Run:
     """What is fixed for one sample of one case: batches of windows, groups of mirrored versions, noise and calls."""
 
     def __init__(
-        self, tiled: TiledCase, plan: CallPlan, mirrors: Sequence[Mirror], field: NoiseField, deterministic: bool
+        self, tiled: TiledCase, plan: CallPlan, mirrors: Sequence[Mirror], field: NoiseField, *, deterministic: bool
     ) -> None:
         self.tiled, self.field = tiled, field
         self.groups = [mirrors[n : n + plan.patches] for n in range(0, len(mirrors), plan.patches)]

@@ -47,8 +47,14 @@ def synchronised_steps(
     """
 
     def noise(step: int, channels: int) -> Tensor:
-        place = [-low for low in tiled.before]
-        return field.window(step, channels, origin=place, shape=tiled.padded, device=tiled.image.device)
+        # Made where the network runs, wherever x_t lies: so the numbers do not depend on the free memory of a GPU.
+        (depth, *size), (top, *corner) = tiled.padded, [-low for low in tiled.before]
+        slabs = []
+        for first in range(0, depth, tiled.window[0]):
+            shape, origin = (min(tiled.window[0], depth - first), *size), (top + first, *corner)
+            slab = field.window(step, channels, origin=origin, shape=shape, device=tiled.device)
+            slabs.append(slab.to(tiled.image.device))
+        return torch.cat(slabs, dim=1)
 
     jobs = [Job(batch, mirrors) for batch in batches for mirrors in groups]
     x_t = way.start(noise)  # (K, *padded)
