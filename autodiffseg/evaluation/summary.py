@@ -180,7 +180,7 @@ def load_summary(path: Path) -> Summary:
         return Summary(classes, cases, {name: content[name] for name in NOTES if name in content})
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run `autodiffseg evaluate` or `autodiffseg validate`.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no summary.json ({type(error).__name__}: {error}).") from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, load_summary
 from autodiffseg.labels import LabelSpec
-from autodiffseg.runs import VALIDATION, fold_folder
+from autodiffseg.runs import RECORD, VALIDATION, RunRecord, fold_folder
 from autodiffseg.uncertainty.conformal import FEWEST_CASES, MISCOVERAGE, conformal_quantile, relative_error
 
 
@@ -27,11 +27,11 @@ def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec, *, checkpo
     """Read the validation summaries of a model's folds.
 
     A summary's `n_pred` and `n_ref` are voxels of one grid, so their ratio is that of the volumes. Cases count once,
-    and fold `all` not at all: it is validated on what it was trained on.
+    and not where they were trained on, as by fold `all` or where all cases are of one group.
 
     Args:
         model: the folder that holds `fold_*`.
-        folds: those to look at; one without a readable summary is left out.
+        folds: those to look at; one without a readable summary, or one from before its last updates, is left out.
         spec: the classes.
         checkpoint: "last" or "best", which predicts; validations of the other tell nothing of it.
     """
@@ -39,14 +39,19 @@ def volume_errors(model: Path, folds: Iterable[str], spec: LabelSpec, *, checkpo
     for fold in folds:
         if fold == "all":
             continue
+        folder = fold_folder(model, fold)
         try:
-            summary = load_summary(fold_folder(model, fold) / VALIDATION / SUMMARY)
+            summary, record = load_summary(folder / VALIDATION / SUMMARY), RunRecord.load(folder / RECORD)
         except UserError:
             continue
         if summary.notes.get("checkpoint", checkpoint) != checkpoint:
             continue
-        names = summary.classes
+        if summary.notes.get("updates", record.iterations_done) != record.iterations_done:
+            continue
+        names, trained = summary.classes, set(record.training_cases)
         for case in summary.cases:
+            if case.case in trained:
+                continue
             for key, metrics in case.metrics.items():
                 known = scores.get(names.get(key, key))
                 if known is not None and {"n_pred", "n_ref"} <= metrics.keys():

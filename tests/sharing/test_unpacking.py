@@ -205,9 +205,12 @@ def test_a_damaged_stream_is_told_in_a_line(exported: Path, tmp_path: Path, caps
     assert "no zip file that can be read" in refused_file(tmp_path / "bad.zip", capsys)
 
 
+@pytest.mark.parametrize("content", [b'{"wrong": 1}', b"[" * 200_000], ids=["wrong", "deep"])
 @pytest.mark.parametrize("file", ["run.json", "plan.json", "summary.json", "dataset.json"])
-def test_records_of_another_kind_are_refused(file: str, exported: Path, tmp_path: Path, capsys: Any) -> None:
-    told = refused(_with(entries_of(exported), f"/{file}", b'{"wrong": 1}'), tmp_path, capsys)
+def test_records_of_another_kind_are_refused(
+    content: bytes, file: str, exported: Path, tmp_path: Path, capsys: Any
+) -> None:
+    told = refused(_with(entries_of(exported), f"/{file}", content), tmp_path, capsys)
     assert f"holds no sound model: {Path('supervised')}" in told
     assert file in told
 
