@@ -76,9 +76,10 @@ def test_what_the_reference_does_not_say_is_not_scored(unknown: int) -> None:
     probabilities, reference = drawn(2)
     hidden = reference.copy()
     hidden[:2] = unknown
-    seen = by_name(list(calibration_scores(probabilities, hidden, IGNORING)))["image", TOP_LABEL]
-    alone = by_name(list(calibration_scores(probabilities[:, 2:], reference[2:], SPEC)))["image", TOP_LABEL]
-    assert (seen.nll, seen.brier, seen.reliability.ece) == (alone.nll, alone.brier, alone.reliability.ece)
+    for area in ("image", "band"):
+        seen = by_name(list(calibration_scores(probabilities, hidden, IGNORING)))[area, TOP_LABEL]
+        alone = by_name(list(calibration_scores(probabilities[:, 2:], reference[2:], SPEC)))[area, TOP_LABEL]
+        assert (seen.nll, seen.brier, seen.reliability.ece) == (alone.nll, alone.brier, alone.reliability.ece)
     scores = detection_scores({"total": probabilities[0]}, reference, hidden, IGNORING)
     assert scores[0].voxels == 2 * 5 * 6
     assert scores[0].errors == 0

@@ -58,13 +58,15 @@ def drawn(models: int, samples: int) -> NDArray[np.float32]:
     return np.moveaxis(answers, -1, 2).astype(np.float32)
 
 
-def predict(folder: Path, answers: NDArray[np.float32], errors: VolumeErrors = SOME) -> CaseUncertainty:
+def predict(
+    folder: Path, answers: NDArray[np.float32], errors: VolumeErrors = SOME, weights: tuple[float, ...] = (1.0, 1.0)
+) -> CaseUncertainty:
     models, samples = answers.shape[:2]
     plan, properties = Order(), Properties()
     shown: list[Any] = []
-    for of_model in answers:
+    for of_model, weight in zip(answers, weights, strict=False):
         predictor: Any = Known(of_model)
-        member = Member(predictor, plan, "any", SPEC)  # type: ignore[arg-type]  # a stand-in
+        member = Member(predictor, plan, "any", SPEC, weight=weight)  # type: ignore[arg-type]  # a stand-in
         shown.append(ShownCase(member, np.zeros((1, *SHAPE), np.float32), properties))  # type: ignore[arg-type]  # too
     extra = UncertaintyOutput(folder, ".nii.gz", SPEC, members=models, samples=samples, errors=errors)
     outputs = PredictionOutputs(folder, ".nii.gz", samples=samples, extras=(extra,))
@@ -97,6 +99,30 @@ def test_maps_are_the_split_of_the_draws(tmp_path: Path, models: int, samples: i
         assert found.entropy_image[part] == pytest.approx(volume.mean(), abs=1e-5)
     assert (found.models, found.samples) == (models, samples)
     assert sum(found.entropy_image.values()) == pytest.approx(2 * found.entropy_image["total"])
+
+
+def test_models_count_by_their_weights_in_every_part(tmp_path: Path) -> None:
+    answers, share = drawn(2, 3), (0.75, 0.25)
+    predict(tmp_path, answers, weights=(3.0, 1.0))
+    maps = {part: read_image(path)[0][0] for part, path in existing_maps(tmp_path, "a").items()}
+    each, residual = (
+        np.average(e, axis=0, weights=share) for e in (entropy(answers.mean(1)), entropy(answers).mean(1))
+    )
+    total = entropy(np.average(answers.mean(1), axis=0, weights=share))
+    np.testing.assert_allclose(maps["between_models"], total - each, atol=1e-5)
+    np.testing.assert_allclose(maps["between_samples"], each - residual, atol=1e-5)
+    np.testing.assert_allclose(maps["residual"], residual, atol=1e-5)
+
+
+def test_the_band_is_around_the_foreground_of_every_sample(tmp_path: Path) -> None:
+    """The answer has none: one of three samples says foreground in one corner."""
+    answers = np.zeros((1, 3, 3, *SHAPE), np.float32)
+    answers[:, :, 0] = 1
+    answers[0, 1, :, 0, 0, 0] = (0.1, 0.9, 0)
+    found = predict(tmp_path, answers)
+    squares = sum(np.square(axis) for axis in np.indices(SHAPE))
+    assert found.classes["one"].volume == 0
+    assert found.band_voxels == (squares <= 9).sum()
 
 
 def test_maps_lie_where_the_image_lies(tmp_path: Path) -> None:

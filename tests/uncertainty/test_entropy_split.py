@@ -84,6 +84,13 @@ def test_two_models_of_two_samples_by_hand() -> None:
     assert [part.item() for part in found] == pytest.approx([total - LN2 / 2, LN2 / 2, 0])
 
 
+def test_roundings_below_zero_are_cut() -> None:
+    above, below = np.full((1, 1, 1), 0.50000006, np.float32), np.full((1, 1, 1), 0.5, np.float32)
+    found = split_entropy(of_mean=below, of_models=above, of_samples=above)
+    assert [part.item() for part in found] == [0, 0, above.item()]
+    assert split_entropy(of_mean=below, of_models=below, of_samples=above).between_samples.item() == 0
+
+
 @given(
     models=st.integers(1, 3),
     samples=st.integers(1, 3),
