@@ -23,7 +23,28 @@ from autodiffseg.workspace import Workspace
 
 PAIR = Part("ddpm", STEPS, True)
 """How pairs are predicted: as the tables' rows are, and as `predict` does by default."""
-KINDS = (("supervised", "recycling"), ("supervised", "supervised"), ("recycling", "recycling"))
+
+
+class Kind(NamedTuple):
+    """Which trainers are averaged, and whether both have the same training seed."""
+
+    first: str
+    second: str
+    same_seed: bool = False
+
+    @property
+    def says(self) -> str:
+        """In words."""
+        seeds = "same seed" if self.same_seed else "other seeds"
+        return f"`{self.first}` + `{self.second}`, {seeds}"
+
+
+SAME_SEED = Kind("supervised", "recycling", same_seed=True)
+"""Two trainings that saw the same batches in the same order."""
+MIXED = Kind("supervised", "recycling")
+"""Two that saw other batches, as those of a control did."""
+CONTROLS = (Kind("supervised", "supervised"), Kind("recycling", "recycling"))
+KINDS = (SAME_SEED, MIXED, *CONTROLS)
 
 
 class Pair(NamedTuple):
@@ -33,9 +54,9 @@ class Pair(NamedTuple):
     second: Run
 
     @property
-    def kind(self) -> tuple[str, str]:
-        """Their trainers."""
-        return self.first.trainer, self.second.trainer
+    def kind(self) -> Kind:
+        """Of which kind it is."""
+        return Kind(self.first.trainer, self.second.trainer, self.first.seed == self.second.seed)
 
     @property
     def name(self) -> str:
@@ -44,14 +65,11 @@ class Pair(NamedTuple):
 
 
 def pairs(study: Study) -> list[Pair]:
-    """Different trainers with the same seed, and all two seeds of the same trainer."""
-    found: list[Pair] = []
-    for first, second in KINDS:
-        if first == second:
-            found += [Pair(a, b) for a, b in itertools.combinations(study.main_runs(first), 2)]
-        else:
-            found += [Pair(a, b) for a in study.main_runs(first) for b in study.main_runs(second) if a.seed == b.seed]
-    return found
+    """Supervised with recycling for all combinations of their seeds, and all two seeds of either."""
+    supervised, recycling = study.main_runs("supervised"), study.main_runs("recycling")
+    found = [Pair(a, b) for a in supervised for b in recycling]
+    found += [Pair(a, b) for alike in (supervised, recycling) for a, b in itertools.combinations(alike, 2)]
+    return sorted(found, key=lambda pair: KINDS.index(pair.kind))
 
 
 def measure_pair(study: Study, pair: Pair, workspace: Workspace, results: Path, *, tell: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from study_measure import NUMBERS_OF_STEPS, STEPS
+from study_pairs import SAME_SEED
 from study_runs import FAMILY
 from study_state import Difference, State, difference
 from study_step_tables import number_means, spread_means, step_means
@@ -80,7 +81,7 @@ def save_differences(state: State, path: Path) -> bool:
         if (runs := state.runs(purpose, name))  # type: ignore[arg-type]  # literals of a Literal
     }
     found = {name: difference(state.answers(runs, "Dice"), baseline) for name, runs in chosen.items()}
-    found["supervised + recycling"] = difference(state.pair_trainings(("supervised", "recycling"), "Dice"), baseline)
+    found["supervised + recycling"] = difference(state.pair_answers(SAME_SEED, "Dice"), baseline)
     known: dict[str, Difference] = {name: one for name, one in found.items() if one is not None}
     if not known:
         return False
@@ -92,7 +93,7 @@ def save_differences(state: State, path: Path) -> bool:
     plot.axvline(0, color="black", linewidth=0.8)
     plot.axvspan(-0.5, 0.5, color="0.92", zorder=0)
     plot.set_yticks(range(len(known)), [f"{name} ({_seeds(one)})" for name, one in known.items()])
-    plot.invert_yaxis()
+    plot.set_ylim(len(known) - 0.5, -0.5)
     plot.set_xlabel("Dice points more than supervised; grey: on par")
     plot.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:

@@ -110,8 +110,9 @@ supervised training and diffusion get as many more updates, with a learning rate
 are updates times the median seconds of an update, measured in turns on quiet cores (`diffusion_cost.py`);
 self-conditioning and recycling-next have a first pass too and cost what recycling does."""
 _AVERAGED = """Probabilities of two trainings averaged. Two of the same trainer are the control: whatever they are, two
-models are better than one. Pairs of different trainers share the training seed; the interval against a control is over
-cases alone, since its trainings are in several pairs."""
+models are better than one. Trainings of the same seed see the same batches in the same order, which may make them err
+alike; two of the same trainer never do, so their counterpart is the row of other seeds. Intervals of rows of other
+seeds are over cases alone, since a training is in several pairs."""
 _ABLATIONS = """Recycling for 2000 updates, one training each, so the intervals say nothing of training anew. The last
 column is without mirroring."""
 _STEPS = """Mean after every step, without mirroring, over cases, sampling seeds and training seeds (the paper's Figure

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from study_measure import STEPS, Rows, rows_of
-from study_pairs import PAIR, Pair, pairs
+from study_pairs import PAIR, Kind, pairs
 from study_runs import Purpose, Run, Study
 from study_scores import Part
 
@@ -92,17 +92,12 @@ class State:
         means = {seed: np.nanmean(s.foreground(metric), axis=1) for seed, s in found.items() if s is not None}
         return trained({seed: mean[:, -1] - mean[:, 0] for seed, mean in means.items()})
 
-    def pair_answers(self, kind: tuple[str, str], metric: str) -> dict[Pair, Values]:
-        """The case means of every measured pair of a kind."""
+    def pair_answers(self, kind: Kind, metric: str) -> Trained | None:
+        """The case means of the measured pairs of a kind: by training seed if both have the same, else by number."""
         chosen = [pair for pair in pairs(self.study) if pair.kind == kind and pair.name in self.rows]
-        return {pair: self.rows[pair.name].parts[PAIR].foreground(metric)[:, 0, -1] for pair in chosen}
-
-    def pair_trainings(self, kind: tuple[str, str], metric: str) -> Trained | None:
-        """The case means of the pairs of a kind: by training seed if the two share it, else by their number."""
-        found: dict[int, Values] = {}
-        for place, (pair, values) in enumerate(self.pair_answers(kind, metric).items()):
-            found[pair.first.seed if pair.first.seed == pair.second.seed else place] = values
-        return trained(found)
+        found = [self.rows[pair.name].parts[PAIR].foreground(metric)[:, 0, -1] for pair in chosen]
+        seeds = [pair.first.seed if kind.same_seed else place for place, pair in enumerate(chosen)]
+        return trained(dict(zip(seeds, found, strict=True)))
 
     @property
     def missing(self) -> list[str]:

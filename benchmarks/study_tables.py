@@ -125,26 +125,27 @@ def equal_wall_time(state: State) -> str:
 
 def two_averaged(state: State) -> str:
     """Pairs of models, and the same trainers alone."""
-    mixed = state.pair_trainings(KINDS[0], "Dice")
-    header = ["models", "trainings", "passes", "Dice", "HD95 [mm]", "supervised + recycling less this [95 %], points"]
+    supervised = state.answers(state.study.main_runs("supervised"), "Dice")
+    header = ["models", "trainings", "passes", "Dice", "HD95 [mm]", "ΔDice to supervised alone [95 %], points"]
     rows = []
     for trainer in ("supervised", "recycling"):
         runs = state.study.main_runs(trainer)
         alone = state.answers(runs, "Dice")
-        found = difference(mixed, alone)
+        less = difference(alone, supervised) if trainer != "supervised" else None
         cells = [f"`{trainer}` alone", seeds_of(alone, runs), "1" if trainer == "supervised" else str(STEPS)]
         cells += [over_cases(state.answers(runs, metric), metric) for metric in METRICS]
-        rows.append([*cells, interval_text(found.interval) if found else DASH])
+        rows.append([*cells, interval_text(less.interval) if less else DASH])
     for kind in KINDS:
         listed = sum(pair.kind == kind for pair in pairs(state.study))
         if not listed:
             continue
-        found_pairs = state.pair_answers(kind, "Dice")
-        passes = sum(1 if name == "supervised" else STEPS for name in kind)
-        cells = [" + ".join(f"`{name}`" for name in kind), f"{len(found_pairs)} of {listed} pairs", str(passes)]
-        cells += [over_cases(state.pair_trainings(kind, metric), metric) for metric in METRICS]
-        less = mean_difference(mixed, state.pair_trainings(kind, "Dice")) if kind != KINDS[0] else None
-        rows.append([*cells, interval_text(less) if less else DASH])
+        found = state.pair_answers(kind, "Dice")
+        passes = sum(1 if name == "supervised" else STEPS for name in (kind.first, kind.second))
+        cells = [kind.says, f"{len(found.seeds) if found else 0} of {listed} pairs", str(passes)]
+        cells += [over_cases(state.pair_answers(kind, metric), metric) for metric in METRICS]
+        paired = difference(found, supervised) if kind.same_seed else None
+        interval = paired.interval if paired else None if kind.same_seed else mean_difference(found, supervised)
+        rows.append([*cells, interval_text(interval) if interval else DASH])
     return markdown(header, rows)
 
 
