@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autodiffseg.errors import UserError
 from autodiffseg.evaluation.overlap import class_overlaps
 from autodiffseg.evaluation.probability_file import read_probabilities
 from autodiffseg.evaluation.summary import class_keys
@@ -16,7 +17,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.records import Record
 
 from .candidate_runs import CandidateRun
-from .probability_cache import ProbabilityCache
+from .probability_cache import CachedFold, ProbabilityCache
 
 RECORD = "pair.json"
 CaseDice = dict[str, float]
@@ -27,8 +28,8 @@ class PairRecord(Record):
     """pair.json: the scores of a pair, whose label maps lie beside it."""
 
     schema_version: int = 1
-    checkpoints: dict[str, dict[str, str]]
-    """Run -> fold -> hash of its checkpoint file."""
+    made_by: dict[str, dict[str, CachedFold]]
+    """Run -> fold -> its checkpoint, and how it predicted."""
     dice: dict[str, dict[str, float | None]]
     """Case -> class key -> Dice, null where there is none."""
 
@@ -43,11 +44,12 @@ class Pair:
         self.folder = folder / self.name
 
     def known(self, cases: Sequence[str], ending: str) -> dict[str, CaseDice] | None:
-        """The scores of `cases`, if all of them have been kept and the runs have the weights of then."""
-        if not (self.folder / RECORD).is_file():
+        """The scores of `cases`, if all of them have been kept and the runs have the weights and sampling of then."""
+        try:
+            record = PairRecord.load(self.folder / RECORD)
+        except UserError:  # none, or one of an earlier version; it can be made again
             return None
-        record = PairRecord.load(self.folder / RECORD)
-        if record.checkpoints != self._checkpoints() or not set(cases) <= set(record.dice):
+        if record.made_by != self._made_by() or not set(cases) <= set(record.dice):
             return None
         if not all((self.folder / f"{case}{ending}").is_file() for case in cases):
             return None
@@ -92,8 +94,8 @@ class Pair:
             case: {key: None if math.isnan(value) else value for key, value in dice.items()}
             for case, dice in scores.items()
         }
-        PairRecord(checkpoints=self._checkpoints(), dice=kept).save(self.folder / RECORD)
+        PairRecord(made_by=self._made_by(), dice=kept).save(self.folder / RECORD)
         return scores
 
-    def _checkpoints(self) -> dict[str, dict[str, str]]:
-        return {run.name: run.checkpoints for run in self.runs}
+    def _made_by(self) -> dict[str, dict[str, CachedFold]]:
+        return {run.name: {fold: CachedFold.of(run, fold) for fold in run.records} for run in self.runs}

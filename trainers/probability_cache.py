@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -23,7 +24,7 @@ RECORD = "probabilities.json"
 
 
 class CachedFold(Record):
-    """probabilities.json: what the probabilities beside it were made by."""
+    """probabilities.json: what the probabilities beside it were made by; pair.json holds one for each fold."""
 
     schema_version: int = 1
     checkpoint: str
@@ -31,6 +32,15 @@ class CachedFold(Record):
     sampling: Sampling
     previous_segmentations: str
     """Of a cascade: hash of what it was shown."""
+
+    @classmethod
+    def of(cls, run: CandidateRun, fold: str) -> Self:
+        """What would make them now."""
+        return cls(
+            checkpoint=run.checkpoints[fold],
+            sampling=run.sampling,
+            previous_segmentations=run.records[fold].previous_segmentations,
+        )
 
 
 class ProbabilityCache:
@@ -49,7 +59,7 @@ class ProbabilityCache:
         found: dict[str, list[str]] = {}
         for fold in run.records:
             path = fold_folder(self.folder / run.name, fold) / RECORD
-            same = path.is_file() and CachedFold.load(path) == self._made_by(run, fold)
+            same = path.is_file() and CachedFold.load(path) == CachedFold.of(run, fold)
             lacking = [
                 case for case in cases if run.fold_of[case] == fold and not (same and self.file(run, case).is_file())
             ]
@@ -66,7 +76,7 @@ class ProbabilityCache:
             UserError: when a checkpoint or a case is missing, or a file cannot be written.
         """
         for fold, lacking in self.missing(run, cases).items():
-            folder, made_by = fold_folder(self.folder / run.name, fold), self._made_by(run, fold)
+            folder, made_by = fold_folder(self.folder / run.name, fold), CachedFold.of(run, fold)
             if not (folder / RECORD).is_file() or CachedFold.load(folder / RECORD) != made_by:
                 shutil.rmtree(folder, ignore_errors=True)
                 made_by.save(folder / RECORD)
@@ -77,13 +87,6 @@ class ProbabilityCache:
                 prediction = member.predict(case)
                 _write(self.file(run, case), prediction, trained)
                 on_case()
-
-    def _made_by(self, run: CandidateRun, fold: str) -> CachedFold:
-        return CachedFold(
-            checkpoint=run.checkpoints[fold],
-            sampling=run.sampling,
-            previous_segmentations=run.records[fold].previous_segmentations,
-        )
 
 
 def _write(path: Path, prediction: Prediction, trained: TrainedFold) -> None:

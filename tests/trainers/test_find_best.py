@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from autodiffseg.trainers.best_postprocessing import postprocess
 from autodiffseg.trainers.best_report import make_record
 from autodiffseg.trainers.best_search import BestSearch
 from autodiffseg.trainers.candidate_runs import RunFilter
+from autodiffseg.trainers.pair_scores import Pair
 from autodiffseg.trainers.probability_cache import ProbabilityCache
 from autodiffseg.workspace import Workspace
 
@@ -163,6 +165,15 @@ def test_other_weights_are_predicted_with_anew(copied: Path) -> None:
     assert run([*arguments, "--device", "cpu", "--precision", "fp32", "--workspace", str(copied)]) == 0
     assert find_best(copied) == 0
     assert found(copied)[PAIR]["dice"] > before
+
+
+def test_a_pair_that_was_sampled_otherwise_is_scored_anew(searched: Path) -> None:
+    search = BestSearch.of(Workspace(searched), "Dataset900_Phantom", RunFilter(), with_pairs=True)
+    [pair], ending = search.pairs, search.declared.file_ending
+    assert pair.known(search.cases, ending) is not None
+    first, second = pair.runs
+    more = replace(first, sampling=first.sampling.model_copy(update={"steps": first.sampling.steps + 1}))
+    assert Pair(more, second, pair.folder.parent).known(search.cases, ending) is None
 
 
 def test_runs_can_be_chosen(searched: Path, tmp_path: Path, capsys: Any) -> None:
