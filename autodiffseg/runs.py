@@ -66,6 +66,11 @@ def run_name(trainer: str, plan: str, configuration: str, tag: str = "") -> str:
     return "__".join([trainer, plan, configuration, *([tag] if tag else [])])
 
 
+def whole_tag(tag: str, seed: int) -> str:
+    """The tag of a run's folder: the user's, and the seed where it is not 0."""
+    return "-".join(part for part in (tag, f"seed-{seed}" if seed else "") if part)
+
+
 def check_tag(tag: str) -> None:
     """Refuse a tag that would make a folder of another name than it seems.
 

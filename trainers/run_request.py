@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autodiffseg.runs import whole_tag
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -25,4 +27,4 @@ class RunRequest:
     @property
     def whole_tag(self) -> str:
         """The tag of the run's folder: the user's, and the seed where it is not 0."""
-        return "-".join(part for part in (self.tag, f"seed-{self.seed}" if self.seed else "") if part)
+        return whole_tag(self.tag, self.seed)

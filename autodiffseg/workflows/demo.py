@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 
 from autodiffseg.errors import UserError
+from autodiffseg.workflows.typed_command import run_typed
 
 DATASET = "Dataset900_Phantom"
 CASES, TEST_CASES = 20, 3
@@ -44,7 +44,9 @@ def command(
     began = time.monotonic()
     _clear(out)
     for arguments in steps(out, iterations):
-        _run(arguments)
+        code = run_typed(arguments, console)
+        if code != 0:
+            raise typer.Exit(code)
     console.print("\nTest cases, reference and prediction:", style="bold")
     for path in _draw_overlays(out):
         console.print(f"  {path}", soft_wrap=True)
@@ -84,16 +86,6 @@ def _clear(out: Path) -> None:
                 shutil.rmtree(out / part)
     except OSError as error:
         raise UserError(f"{out} cannot be written to ({error}); name another folder with --out.") from error
-
-
-def _run(arguments: list[str]) -> None:
-    """Show a command line and run it in this process."""
-    from autodiffseg.cli import run
-
-    console.print(f"\n$ autodiffseg {shlex.join(arguments)}", style="bold", markup=False, soft_wrap=True)
-    code = run(arguments)
-    if code != 0:
-        raise typer.Exit(code)
 
 
 def _draw_overlays(out: Path) -> list[Path]:

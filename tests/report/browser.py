@@ -53,7 +53,8 @@ def visit(page: Path, folder: Path, script: str, *, width: int = 1280, dark: boo
     frame.write_text(
         "<!DOCTYPE html><body><script>addEventListener('message', (event) => {"
         "const told = document.createElement('pre'); told.textContent = JSON.stringify(event.data);"
-        f"document.body.append(told); }});</script><iframe src='copy.html' width='{width}' height='900'></iframe></body>"
+        "document.body.append(told); });</script>"
+        f"<iframe src='copy.html' width='{width}' height='900'></iframe></body>"
     )
     scheme = "--blink-settings=preferredColorScheme=" + ("0" if dark else "1")
     command = [
