@@ -11,58 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property, partial
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from autodiffseg.dataloading.batches import Batch
-from autodiffseg.diffusion.parametrisation import Prediction, mask_logits
+from autodiffseg.diffusion.parametrisation import mask_logits
 from autodiffseg.diffusion.process import network_view, noised, x0_of
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.diffusion.samplers import posterior_variance
-from autodiffseg.diffusion.schedule import alpha_bar, level
+from autodiffseg.diffusion.schedule import alpha_bar, level, require_apart
 from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.errors import UserError
 from autodiffseg.losses.noise_error import noise_error
 from autodiffseg.losses.resolutions import at_resolution, over_resolutions
 from autodiffseg.losses.segmentation import Loss, probabilities_of
 from autodiffseg.losses.variational_bound import variational_bound
-from autodiffseg.networks.unet import LevelConditioning, UNet
+from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .base import Trainer
+from .diffusion_options import DiffusionOptions
 from .options import TrainerOptions
 from .timestep_sampling import LossAwareSteps, uniform_steps
-
-
-class DiffusionOptions(TrainerOptions):
-    """What all diffusion trainers add."""
-
-    training_steps: int | None = Field(default=None, ge=1)
-    """Train on so many of the plan's base steps, respaced as in prediction; None: on all. Five is the recycling
-    paper's choice in its first version: the steps that its prediction visits."""
-    timestep_sampling: Literal["uniform", "loss-aware"] = "uniform"
-    """`loss-aware` trains more often on steps whose loss is large, and weights losses so that their expectation stays.
-    Dice is then taken per sample, also where the plan says `batch_dice`."""
-    prediction: Prediction = "x0"
-    """What the network predicts: the clean mask, or the noise in x_t, from which the mask follows. With few steps a
-    small error of the noise is a large one of the mask: at the last step √(1/ᾱ - 1) = 158 times as large (linear)."""
-    noise_weight: float = Field(default=0.1, ge=0)
-    """Of the squared error of the noise, where that is predicted (arXiv 2303.06040's released code)."""
-    vlb_weight: float = Field(default=0.0, ge=0)
-    """Of the variational bound, of the step that is trained, in bits per voxel and channel."""
-    level_conditioning: LevelConditioning = "film"
-    """`none` hides the noise level from the network, as the released reference does by mistake."""
-    log_snr_shift: float | None = Field(default=None, allow_inf_nan=False)
-    """Added to log ᾱ/(1-ᾱ), in training and prediction: negative hides more of the label at every step. None: the
-    plan's, which comes from how much of this dataset's labels shows through noise."""
-
-    def weights(self) -> tuple[float, ...]:
-        """Those of all trainers, and what diffusion adds."""
-        return *super().weights(), self.vlb_weight, self.noise_weight if self.prediction == "noise" else 0.0
 
 
 class DiffusionTrainer(Trainer):
@@ -78,11 +51,11 @@ class DiffusionTrainer(Trainer):
         """A U-Net with one mask channel per class or region, told the noise level.
 
         Raises:
-            UserError: when the plan encodes masks otherwise than dataset.json declares them, or the options ask for
-                training steps or a prediction that it cannot give.
+            UserError: when the plan encodes masks otherwise than dataset.json declares them, its schedule has steps of
+                the same noise, or the options ask for training steps or a prediction that it cannot give.
         """
         self._trained_steps()
-        self._require_predictable()
+        self._check_schedule()
         declared = "regions" if self.spec.has_regions else "classes"
         if self.plan.diffusion.encoding not in (None, declared):
             raise UserError(
@@ -284,12 +257,11 @@ class DiffusionTrainer(Trainer):
         asked, base = cast(DiffusionOptions, self.options).training_steps, self.plan.diffusion.base_steps
         return respaced_steps(base, base if asked is None else asked, self.plan.diffusion.respacing)
 
-    def _require_predictable(self) -> None:
-        if cast(DiffusionOptions, self.options).prediction == "x0":
-            return
+    def _check_schedule(self) -> None:
         with torch.device("cpu"):  # on the meta device there are no values to look at
-            signal = alpha_bar(self.diffusion)[-1].item()
-        if signal == 0:
+            levels = alpha_bar(self.diffusion)
+        require_apart(levels, self.diffusion, plan_name=self.plan.name)
+        if cast(DiffusionOptions, self.options).prediction == "noise" and levels[-1] == 0:
             raise UserError(
                 f"Plan '{self.plan.name}' has a schedule that ends at pure noise, of which no mask follows: "
                 "prediction=noise cannot begin there. Use --set prediction=x0, or set `zero_terminal_snr` to false."

@@ -14,7 +14,8 @@ from torch import Tensor
 from autodiffseg.diffusion.process import noised, x0_of
 from autodiffseg.runs import RunRecord
 
-from .diffusion import DiffusionOptions, DiffusionTrainer
+from .diffusion import DiffusionTrainer
+from .diffusion_options import DiffusionOptions
 from .options import TrainerOptions
 from .teacher import Teacher
 from .weight_average import WeightAverage

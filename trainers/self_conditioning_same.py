@@ -10,7 +10,8 @@ from torch import Tensor
 
 from autodiffseg.diffusion.process import noised, x0_of
 
-from .diffusion import DiffusionOptions, DiffusionTrainer
+from .diffusion import DiffusionTrainer
+from .diffusion_options import DiffusionOptions
 from .options import TrainerOptions
 
 

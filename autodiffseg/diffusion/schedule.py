@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor
 
+from autodiffseg.errors import UserError
 from autodiffseg.networks.conditioning import LEVEL_LIMIT
 from autodiffseg.plans import DiffusionPlan
 
@@ -43,6 +44,31 @@ def rescaled(alpha_bar: Tensor) -> Tensor:
     """√ᾱ moved and stretched so that its last value is 0 and its first stays (arXiv 2305.08891, algorithm 1)."""
     root = alpha_bar.sqrt()
     return ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
+
+
+def require_apart(alpha_bar: Tensor, plan: DiffusionPlan, *, plan_name: str) -> None:
+    """Refuse a schedule two steps of which have the same ᾱ in double precision, or whose first has no noise.
+
+    What a step adds would be divided by zero there.
+
+    Args:
+        alpha_bar: of every base step, `(T,)` float64.
+        plan: what it was made of.
+        plan_name: for the message.
+
+    Raises:
+        UserError: names the first such step, and what makes it so.
+    """
+    falls = torch.cat([alpha_bar.new_ones(1), alpha_bar]).diff() < 0
+    if falls.all():
+        return
+    step = int((~falls).nonzero()[0])
+    cause = f"log_snr_shift {plan.log_snr_shift:g}" if plan.log_snr_shift else f"beta_start {plan.beta_start:g}"
+    before = "the clean mask" if step == 0 else f"step {step - 1}"
+    raise UserError(
+        f"Plan '{plan_name}' with {cause}: base step {step} is no noisier than {before} in double precision; "
+        f"choose a {cause.split()[0]} {'nearer to 0' if plan.log_snr_shift else 'further from 0'}."
+    )
 
 
 def level(alpha_bar: Tensor) -> Tensor:

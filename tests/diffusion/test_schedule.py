@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodiffseg.diffusion.respacing import respaced_steps
-from autodiffseg.diffusion.schedule import alpha_bar, level
+from autodiffseg.diffusion.schedule import alpha_bar, level, require_apart
 from autodiffseg.errors import UserError
 from autodiffseg.plans import DiffusionPlan
 
@@ -80,6 +80,27 @@ def test_the_cosine_schedule_is_the_published_one_not_the_reference_one() -> Non
 def test_a_shift_moves_the_level_of_every_step_alike() -> None:
     plain, shifted = (level(alpha_bar(DiffusionPlan(log_snr_shift=shift))) for shift in (0.0, -2.0))
     torch.testing.assert_close(shifted, plain - 2)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("shift", [-50.0, 0.0, 15.0])
+def test_the_steps_of_a_schedule_are_apart(schedule: str, shift: float) -> None:
+    plan = DiffusionPlan.model_validate({"schedule": schedule, "log_snr_shift": shift})
+    require_apart(alpha_bar(plan), plan, plan_name="cpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"log_snr_shift": 40.0}, "log_snr_shift 40: base step 0 is no noisier than the clean mask"),  # ᾱ = 1
+        ({"log_snr_shift": -800.0}, r"log_snr_shift -800: base step \d+ is no noisier than step \d+"),  # ᾱ = 0
+        ({"beta_start": 1e-17}, "beta_start 1e-17: base step 0 is no noisier than the clean mask"),
+    ],
+)
+def test_steps_that_numbers_cannot_tell_apart_are_refused(settings: dict[str, float], told: str) -> None:
+    plan = DiffusionPlan.model_validate(settings)
+    with pytest.raises(UserError, match=f"Plan 'cpu' with {told} in double precision; choose a"):
+        require_apart(alpha_bar(plan), plan, plan_name="cpu")
 
 
 def test_levels_are_clipped() -> None:

@@ -46,6 +46,13 @@ def test_the_shift_is_the_plans_unless_the_trainer_has_its_own(
 
 
 @pytest.mark.parametrize("name", ["diffusion", "recycling"])
+@pytest.mark.parametrize("shift", [40, -800])
+def test_a_shift_beyond_what_numbers_can_tell_is_refused(make_trainer: Make, name: str, shift: int) -> None:
+    with pytest.raises(UserError, match=f"log_snr_shift {shift}: base step .* choose a log_snr_shift nearer to 0"):
+        with_plan(make_trainer, name, f"log_snr_shift={shift}")
+
+
+@pytest.mark.parametrize("name", ["diffusion", "recycling"])
 def test_training_and_prediction_have_one_noise(
     make_trainer: Make, make_batch: Make, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
