@@ -50,7 +50,10 @@ def test_the_wheel_holds_every_module_under_one_import_name(wheel: Path) -> None
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     assert {name.rpartition("/")[0].replace("/", ".") for name in packed} == set(declared)
     assert len(packed) == sum(len(list((ROOT / top).rglob("*.py"))) for top in TOPS)
-    assert "autodiffseg/py.typed" in zipfile.ZipFile(wheel).namelist()
+    others = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith(".py")}
+    assert "autodiffseg/py.typed" in others
+    templates = (ROOT / "autodiffseg" / "report" / "templates").iterdir()
+    assert {f"autodiffseg/report/templates/{path.name}" for path in templates} <= others
 
 
 def test_a_users_own_trainers_folder_does_not_shadow_ours(installed: Path, tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def command(
 
     from .entrants import Wanted, find_entrants
 
+    if html is not None and html.is_dir():
+        raise UserError(f"--html {html} is a folder; name the file, such as {html / 'report.html'}.")
     asked, folders = read_metrics(metrics or ()), read_externals(external or ())
     place = Workspace(workspace)
     name = place.planned_dataset(dataset)

@@ -56,16 +56,17 @@ def conditions(comparison: Comparison) -> Iterator[Condition]:
     best = [entrant.name for entrant in comparison.entrants if "best" in entrant.facts.get("checkpoints", ())]
     yield Condition(
         "No checkpoint was chosen on these cases",
-        None if any(not rows for rows in records.values()) and not best else not best,
-        f"chosen on them: {', '.join(best)}" if best else "the last checkpoint of every run",
+        _answer(bool(best), records),
+        (f"chosen on them: {', '.join(best)}" if best else "the last checkpoint of every run") + _not_known(records),
     )
-    once = [entrant.name for entrant in comparison.entrants if len(entrant.trainings) < FEWEST_SEEDS]
+    runs = [entrant for entrant in comparison.entrants if records[entrant.name]]
+    few = [entrant.name for entrant in runs if len(entrant.trainings) < FEWEST_SEEDS]
     yield Condition(
         f"Every row was trained {FEWEST_SEEDS} times or more",
-        not once,
-        f"fewer: {', '.join(once)}. Training anew moves scores too, and no p-value here knows by how much"
-        if once
-        else "differences and intervals include the spread over trainings",
+        _answer(bool(few), records),
+        f"fewer: {', '.join(few)}. Training anew moves scores too, and no p-value here knows by how much"
+        if few
+        else "differences and intervals include the spread over trainings" + _not_known(records),
     )
 
 
@@ -73,22 +74,32 @@ def _alike(what: str, records: Records, read: Callable[[dict[str, Any]], str], *
     """Whether all records read alike; `short` leaves the values out."""
     values = {name: ", ".join(sorted({read(record) for record in rows})) for name, rows in records.items()}
     condition = _compared(what, values)
-    told = {True: "all alike", False: "see the runs below", None: condition.detail}[condition.holds]
-    return Condition(what, condition.holds, told) if short else condition
+    if not short:
+        return condition
+    told = "see the runs below" if condition.holds is False else "all alike"
+    return Condition(what, condition.holds, told + _not_known(values))
 
 
 def _compared(what: str, values: Mapping[str, str]) -> Condition:
     """Whether the values of all entrants are the same; an empty one is unknown."""
     known = {name: value for name, value in values.items() if value}
-    unknown = [name for name in values if name not in known]
     different = len(set(known.values())) > 1
     if different:
         told = "; ".join(f"{name}: {value}" for name, value in known.items())
     else:
-        told = next(iter(known.values()), "")
-    if unknown:
-        told = "; ".join(filter(None, [told, f"not known of {', '.join(unknown)}"]))
-    return Condition(what, False if different else None if unknown else True, told)
+        told = next(iter(known.values()), "nothing is recorded")
+    return Condition(what, _answer(different, values), told + _not_known(values))
+
+
+def _answer(different: bool, values: Mapping[str, object]) -> bool | None:
+    """No where a difference is known, else unknown where a row does not say."""
+    return False if different else None if not all(values.values()) else True
+
+
+def _not_known(values: Mapping[str, object]) -> str:
+    """The end of a sentence that names the rows which do not say."""
+    silent = [name for name, value in values.items() if not value]
+    return f"; not known of {', '.join(silent)}" if silent else ""
 
 
 def _same_options(records: Records) -> Condition:
@@ -96,11 +107,8 @@ def _same_options(records: Records) -> Condition:
     rows = [record["options"] for rows in records.values() for record in rows]
     shared = [key for key in (rows[0] if rows else {}) if all(key in options for options in rows)]
     different = [key for key in shared if len({json.dumps(options[key]) for options in rows}) > 1]
-    unknown = [name for name, found in records.items() if not found]
     told = f"different: {', '.join(different)}" if different else f"{len(shared)} options that all have"
-    if unknown:
-        told += f"; not known of {', '.join(unknown)}"
-    return Condition("Same training options", False if different else None if unknown else True, told)
+    return Condition("Same training options", _answer(bool(different), records), told + _not_known(records))
 
 
 def _machine(record: dict[str, Any]) -> str:

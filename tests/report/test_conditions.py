@@ -54,9 +54,18 @@ def test_what_another_program_does_not_say_is_unknown() -> None:
     found = answers(a=facts(), other={"kind": "external"})
     assert found["Same plan"][0] is None
     assert "not known of other" in found["Same plan"][1]
+    assert found["Same versions of the libraries"] == (None, "all alike; not known of other")
+    assert found["No checkpoint was chosen on these cases"][0] is None
+    assert found["Every row was trained 3 times or more"][1].startswith("fewer: a.")
     assert found["All rows are scored on the same cases"][0] is True
 
 
 def test_options_that_only_one_trainer_has_are_no_difference() -> None:
     found = answers(a=facts(), b=facts(options={"learning_rate": 0.1, "noise_weight": 2}))
     assert found["Same training options"] == (True, "1 options that all have")
+
+
+def test_between_programs_that_say_nothing_everything_but_the_cases_is_unknown() -> None:
+    found = answers(one={"kind": "external"}, other={"kind": "external"})
+    assert [what for what, (holds, _) in found.items() if holds] == list(found)[:2]
+    assert not [what for what, (holds, _) in found.items() if holds is False]

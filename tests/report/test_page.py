@@ -164,3 +164,17 @@ def test_uncertainty_maps_beside_predictions_are_shown(toy: Path, tmp_path: Path
     text = page.read_text(encoding="utf-8")
     assert text.count("uncertainty of recycling") == 1
     assert "0 to 0.50 nats" in text
+
+
+def test_a_folder_is_no_page(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "1", "--workspace", str(toy), "--html", str(tmp_path), "-o", str(tmp_path)]) == 2
+    assert "report.html" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_of_several_trainings_are_written_too(toy: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(toy, tmp_path / "workspace")
+    for seed in (1, 2):
+        write_run(place, "recycling", [0.7 + seed / 100] * len(CASES), 1, tag=f"seed-{seed}", seed=seed)
+    assert run(["compare", "1", "--workspace", str(place), "--figures", str(tmp_path / "figures")]) == 0
+    assert {"trainings.svg", "trainings.pdf"} <= {path.name for path in (tmp_path / "figures").iterdir()}
