@@ -71,7 +71,7 @@ def command(
     _check_places(sources, out)
     processes = num_processes or default_processes()
     if find:
-        found = _find(sources, references, dataset_json, processes)
+        found = _find(sources, out, references, dataset_json, processes)
         _show(found)
         homes = [source for source in sources if is_model(source)] + ([out] if out is not None else [])
         if not homes:
@@ -96,11 +96,25 @@ def _check_places(sources: list[Path], out: Path | None) -> None:
         return
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is no folder; -o names the folder for the label maps.")
-    if out.resolve() in [source.resolve() for source in sources]:
+    if out.resolve() in [folder.resolve() for folder in (*sources, *_folders(sources))]:
         raise UserError(f"{out} is the input folder; give the result a folder of its own with -o.")
 
 
-def _find(sources: list[Path], references: Path | None, dataset_json: Path | None, processes: int) -> Postprocessing:
+def _folders(sources: list[Path]) -> list[Path]:
+    """Those with label maps: of a model, the validations of its folds."""
+    from autodiffseg.postprocessing.sources import is_model
+    from autodiffseg.runs import VALIDATION
+
+    return [
+        path
+        for source in sources
+        for path in (sorted(source.glob(f"fold_[0-9]*/{VALIDATION}")) if is_model(source) else [source])
+    ]
+
+
+def _find(
+    sources: list[Path], out: Path | None, references: Path | None, dataset_json: Path | None, processes: int
+) -> Postprocessing:
     """Look for rules, with a line that tells of each pass over the files."""
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.postprocessing.search import find_rules
@@ -120,6 +134,8 @@ def _find(sources: list[Path], references: Path | None, dataset_json: Path | Non
         ending, cases = label_files(sources)
         pairs = pair_with_references(cases, references, ending)
     truth = next(iter(pairs.values())).reference.parent
+    if out is not None and out.resolve() == truth.resolve():
+        raise UserError(f"{out} is the folder of the references; give the result a folder of its own with -o.")
     if dataset_json is not None:
         declared = DatasetJson.load(dataset_json)
     else:
@@ -149,14 +165,9 @@ def _apply(
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.postprocessing.folder import apply_to_files
     from autodiffseg.postprocessing.record import FILE
-    from autodiffseg.postprocessing.sources import is_model, label_files
-    from autodiffseg.runs import VALIDATION
+    from autodiffseg.postprocessing.sources import label_files
 
-    folders = [
-        path
-        for source in sources
-        for path in (sorted(source.glob(f"fold_[0-9]*/{VALIDATION}")) if is_model(source) else [source])
-    ]
+    folders = _folders(sources)
     _, cases = label_files(folders)
     beside = next((path for folder in sources if (path := folder / "dataset.json").is_file()), None)
     known = dataset_json or beside

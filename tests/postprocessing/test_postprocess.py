@@ -104,6 +104,7 @@ def test_the_rules_of_a_hand_written_file_must_be_of_its_classes(
     ("change", "told"),
     [
         (("-o", "fold_1"), "is the input folder"),
+        (("-o", "labelsTr"), "is the folder of the references"),
         (("-o", "dataset.json"), "is no folder"),
         (("-i", "labelsTr"), "are of the same case"),
         (("-i", "nowhere"), "nowhere is no folder"),
@@ -148,3 +149,17 @@ def test_a_model_gets_the_rules_of_its_own_validations(trained_phantom: Path, tm
     assert found.cases == len(validated["metric_per_case"])
     assert found.before is not None
     assert found.before.mean == pytest.approx(validated["foreground_mean"]["Dice"])
+
+
+def test_what_a_model_was_validated_on_is_not_overwritten(
+    trained_phantom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = next(trained_phantom.glob("results/*/supervised*"))
+    validation = model / "fold_0" / "validation"
+    case = json.loads((validation / "summary.json").read_text())["metric_per_case"][0]
+    references = Path(case["reference_file"]).parent
+    before = {path: path.read_bytes() for folder in (validation, references) for path in folder.iterdir()}
+    for out, told in ((validation, "is the input folder"), (references, "is the folder of the references")):
+        assert run(["postprocess", "-i", str(model), "--find", "-o", str(out)]) == 2
+        assert told in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
