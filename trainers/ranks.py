@@ -20,6 +20,8 @@ Value = TypeVar("Value")
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells each process; without all of them a process is alone."""
+MEETING = timedelta(minutes=10)
+"""In which all processes must have been started."""
 PATIENCE = timedelta(days=30)
 """A case may take long; a process that has died is noticed otherwise."""
 POLL_SECONDS = 0.2
@@ -198,10 +200,11 @@ def join_ranks() -> Iterator[Ranks]:
     from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        store, rank, size = next(rendezvous("env://", timeout=MEETING))
     except (RuntimeError, ValueError) as error:
         place = f"{told['MASTER_ADDR']}:{told['MASTER_PORT']}"
         raise UserError(f"No other process can be reached at {place} ({error}); see torchrun's options.") from error
+    store.set_timeout(PATIENCE)
     # torchrun counts how often it has started all anew; what earlier ones have left in the store is not meant for us.
     attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0)
     own = _OfAttempt(store, attempt)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from torch.distributed import HashStore
 
 from autodiffseg.errors import UserError
 from autodiffseg.images import read_label
-from autodiffseg.trainers.ranks import VARIABLES, Ranks, device_name, join_ranks
+from autodiffseg.trainers import ranks as ranks_module
+from autodiffseg.trainers.ranks import PATIENCE, VARIABLES, Ranks, device_name, join_ranks
 
 
 def several(count: int) -> list[Ranks]:
@@ -127,6 +130,30 @@ def test_without_torchrun_a_process_is_alone(lacks: str, monkeypatch: pytest.Mon
     monkeypatch.delenv(lacks)
     with join_ranks() as ranks:
         assert ranks == Ranks()
+
+
+def test_nobody_waits_long_for_a_first_process_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}
+        for name, value in ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"} | place).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(ranks_module, "MEETING", timedelta(seconds=1))
+        with pytest.raises(UserError, match=r"No other process can be reached at 127\.0\.0\.1"), join_ranks():
+            pass
+
+
+def test_once_they_have_met_they_wait_for_each_other_as_long_as_a_case_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = HashStore()
+    monkeypatch.setattr(
+        sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda *_, **__: iter([(store, 0, 2)])
+    )
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "2")
+    with join_ranks():
+        assert store.timeout == PATIENCE
 
 
 def test_what_a_failed_attempt_has_left_is_not_heard_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
