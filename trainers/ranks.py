@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -219,7 +219,8 @@ def join_ranks() -> Iterator[Ranks]:
     try:
         yield ranks
     except BaseException:
-        own.add(FAILED, 1)
+        with suppress(RuntimeError):  # the store may have gone with the first; that is not what is to be told
+            own.add(FAILED, 1)
         raise
 
 

@@ -156,6 +156,20 @@ def test_once_they_have_met_they_wait_for_each_other_as_long_as_a_case_may_take(
         assert store.timeout == PATIENCE
 
 
+def test_a_fault_is_told_although_the_store_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(HashStore):
+        def add(self, key: str, amount: int) -> int:
+            raise RuntimeError("connection reset")
+
+    monkeypatch.setattr(
+        sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda *_, **__: iter([(Gone(), 1, 2)])
+    )
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(UserError, match="no such model"), join_ranks():
+        raise UserError("no such model")
+
+
 def test_what_a_failed_attempt_has_left_is_not_heard_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     store = HashStore()
     monkeypatch.setattr(
