@@ -137,6 +137,10 @@ def _why_not(run: Path, fold: PreviousFold, sampling: Sampling) -> str:
     notes = load_summary(fold_folder(run, fold.fold) / VALIDATION / SUMMARY).notes
     if notes.get("sampling") not in (None, sampling.model_dump()):
         return "validated with other sampling than the plan's, which predict uses"
+    for name, known in fold.record.members.items():
+        path = fold_folder(run.parent / name, fold.fold) / LAST
+        if not path.is_file() or checkpoint_id(path) != known:
+            return f"validated with other weights than its member {name} has now"
     return ""
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from autodiffseg.command_options import DatasetArgument, DeviceOption, WorkspaceOption
+from autodiffseg.errors import UserError
 
 console = Console(highlight=False)
 
@@ -68,6 +69,8 @@ def command(
     from .inference_record import FILE
     from .precision import choose_device
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder; -o names the folder for {FILE}.")
     place = Workspace(workspace)
     name = place.planned_dataset(dataset)
     chosen = RunFilter(trainers or (), configurations or (), plans or (), tags or ("",))

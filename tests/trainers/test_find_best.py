@@ -93,6 +93,26 @@ def test_a_pair_scores_what_the_ensemble_of_the_two_scores(copied: Path, tmp_pat
         assert (kept != own).mean() < 2e-3
 
 
+def test_an_ensemble_whose_member_has_other_weights_now_is_missing(copied: Path, tmp_path: Path) -> None:
+    shutil.copytree(results(copied) / RECYCLING / "fold_0", results(copied) / "ensemble__cpu__3d_fullres" / "fold_0")
+    path = results(copied) / "ensemble__cpu__3d_fullres" / "fold_0" / "run.json"
+    known = RunRecord.load(path).model_copy(update={"trainer": "ensemble", "members": {SUPERVISED: "0" * 32}})
+    known.model_copy(update={"options": {"members": ["supervised", "recycling"]}}).save(path)
+    assert find_best(copied, "--no-pairs", "-o", str(tmp_path)) == 0
+    content = json.loads((tmp_path / "inference.json").read_text())
+    assert {tuple(entry["runs"]) for entry in content["candidates"]} == {(SUPERVISED,), (RECYCLING,)}
+    [lack] = [lack for lack in content["missing"] if lack["run"].startswith("ensemble") and lack["fold"] == "0"]
+    assert lack["lacks"] == f"validated with other weights than its member {SUPERVISED} has now"
+    assert "train Dataset900_Phantom 3d_fullres 0 --trainer ensemble" in lack["command"]
+
+
+def test_a_file_in_place_of_the_output_folder_is_refused_before_anything_is_predicted(
+    searched: Path, capsys: Any
+) -> None:
+    assert find_best(searched, "-o", str(results(searched) / "inference.json")) == 2
+    assert "is no folder; -o names the folder for inference.json" in capsys.readouterr().err
+
+
 def test_the_best_has_the_highest_mean_and_the_others_are_below_it(searched: Path) -> None:
     content = record(searched)
     means = [entry["dice"] for entry in content["candidates"]]
