@@ -30,7 +30,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the reader raise nearly anything
-        raise UserError(f"{path} is no readable checkpoint ({str(error).splitlines()[0]:.120}).") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} is no readable checkpoint ({reason:.120}).") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is no checkpoint of autodiffseg in format {FORMAT}.")
     return content

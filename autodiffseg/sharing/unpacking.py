@@ -9,7 +9,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -97,7 +97,7 @@ def unpack(path: Path, archive: zipfile.ZipFile, record: Manifest, results: Path
         for name, file in record.files.items():
             _extract(archive, name, staging, file.bytes, file.sha256, path)
         for name in names:
-            _check_model(staging / name, path, record.trainers)
+            _check_model(staging / name, path, record)
         _appear({staging / name: results / name for name in names}, staging / manifest.CARD)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -156,11 +156,11 @@ def _at_most(file: IO[bytes], size: int, source: str) -> bytes:
     return content
 
 
-def _check_model(folder: Path, path: Path, trainers: Sequence[str]) -> None:
+def _check_model(folder: Path, path: Path, told: Manifest) -> None:
     """Read every file as what it is to be: records are validated, weights are loaded without executing anything.
 
-    A trainer is imported by its name when it predicts, so the user must have been told of each: `trainers` are those
-    that model.json names.
+    A trainer is imported by its name when it predicts, so the user must have been told of each: by `told`, the
+    model.json.
     """
     try:
         records: Mapping[str, RunRecord] = fold_records(folder)
@@ -173,7 +173,9 @@ def _check_model(folder: Path, path: Path, trainers: Sequence[str]) -> None:
         for summary in folder.rglob(SUMMARY):
             load_summary(summary)
         for fold, record in records.items():
-            if record.trainer not in trainers:
+            if (record.dataset, record.fold) != (told.dataset, fold):
+                raise UserError(f"{folder.name}/fold_{fold}/{RECORD} is of another fold or dataset.")
+            if record.trainer not in told.trainers:
                 raise UserError(
                     f"{folder.name} is of the trainer {record.trainer:.80}, of which {manifest.FILE} says nothing."
                 )
@@ -189,12 +191,14 @@ def _check_model(folder: Path, path: Path, trainers: Sequence[str]) -> None:
                 Plan.parse(content["plan"], source=f"{path_of_weights}, plan")
                 DatasetJson.parse(content["dataset"], source=f"{path_of_weights}, dataset")
     except (UserError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        told = str(error).replace(f"{folder.parent}{os.sep}", "")
-        raise UserError(f"{path} holds no sound model: {told}") from error
+        reason = str(error).replace(f"{folder.parent}{os.sep}", "")
+        raise UserError(f"{path} holds no sound model: {reason}") from error
 
 
 def _require_plain(path: Path) -> None:
     """Refuse weights that grow when they are read: a checkpoint is a zip file itself, in which all is stored plain."""
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is missing, or no checkpoint.")
     with zipfile.ZipFile(path) as inside:
         entries = inside.infolist()
     grown = sum(info.file_size for info in entries) > path.stat().st_size

@@ -187,6 +187,16 @@ def test_a_trainer_that_would_be_imported_unannounced_is_refused(exported: Path,
     assert "is of the trainer antigravity:Trainer, of which model.json says nothing" in told
 
 
+@pytest.mark.parametrize("change", [{"fold": "../../x"}, {"dataset": "Dataset001_Other"}])
+def test_a_record_of_another_place_is_refused(
+    change: dict[str, str], exported: Path, tmp_path: Path, capsys: Any
+) -> None:
+    record = next(content for one, content in entries_of(exported) if one.filename.endswith("run.json"))
+    other = json.dumps(json.loads(record) | change).encode()
+    told = refused(_with(entries_of(exported), "run.json", other), tmp_path, capsys)
+    assert "run.json is of another fold or dataset" in told
+
+
 def test_weights_of_another_trainer_than_their_record_are_refused(exported: Path, tmp_path: Path, capsys: Any) -> None:
     weights = next(content for one, content in entries_of(exported) if one.filename.endswith("checkpoint_last.pt"))
     buffer = io.BytesIO()

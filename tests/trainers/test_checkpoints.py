@@ -41,6 +41,16 @@ def test_missing_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
             load_trainer(tmp_path / name, CPU)
 
 
+def test_a_reader_that_gives_no_reason_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    (tmp_path / "odd.pt").touch()
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(UserError, match=r"odd\.pt is no readable checkpoint \(AssertionError\)"):
+        load_trainer(tmp_path / "odd.pt", CPU)
+
+
 def test_weights_of_another_network_are_refused(make_trainer: Callable[..., Any]) -> None:
     trainer, other = make_trainer("supervised"), make_trainer("diffusion")
     with pytest.raises(UserError, match="does not fit"):
