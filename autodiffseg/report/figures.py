@@ -86,7 +86,8 @@ def figure_sections(comparison: Comparison, steps: Mapping[str, Curves]) -> Iter
             "trainings of a method that differ in their seed alone become one row with their spread.",
         )
         drawn_steps = _drawn(
-            steps_figure(steps), "steps", "Mean scores after every sampling step; the last is the answer."
+            steps_figure(steps), "steps",
+            f"Mean scores after every sampling step of {', '.join(steps)}; the last is the answer.",
         ) if steps else None  # fmt: skip
         yield FigureSection(
             "steps",

@@ -21,6 +21,8 @@ SHOWN = {"loss": "training loss", "validation_patch_dice": "Dice of validation p
 """Column -> its name in the figure."""
 MOST_POINTS = 300
 """Of a line; more are averaged in blocks."""
+FEW_POINTS = 30
+"""Lines of no more have a dot at each."""
 
 Curve = tuple[list[float], list[float]]
 """Updates, values."""
@@ -51,7 +53,8 @@ def training_figure(column: str, curves: Mapping[str, Sequence[Mapping[str, Curv
         if column in training
     ]
     for colour, (updates, values) in shown:
-        plot.plot(updates, values, color=colour, linewidth=1.3, alpha=0.85)
+        marker = "o" if len(values) <= FEW_POINTS else None
+        plot.plot(updates, values, color=colour, linewidth=1.3, alpha=0.85, marker=marker, markersize=4)
     if column == "loss" and all(min(values) > 0 for _, (_, values) in shown):
         plot.set_yscale("log")
         plot.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
