@@ -165,7 +165,8 @@ class _Pace:
         if step.training not in self._forecasts:
             self._forecasts[step.training] = self._of_an_update(*step.training, updates)
         pace = self._forecasts[step.training]
-        return None if pace is None else pace * (updates - step.updates_done)
+        left = updates if step.updates_left is None else step.updates_left
+        return None if pace is None else pace * left
 
     def _of_an_update(self, trainer: str, configuration: str, updates: int) -> float | None:
         from autodiffseg import registry

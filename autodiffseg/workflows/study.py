@@ -25,8 +25,8 @@ class Step:
     """Of the command, its name first; none when the step is done."""
     training: tuple[str, str] | None = None
     """Trainer and configuration that are trained, for an estimate of the time."""
-    updates_done: int = 0
-    """Of a training that goes on."""
+    updates_left: int | None = None
+    """Of a training that goes on; None for one that begins."""
 
     @property
     def done(self) -> bool:
@@ -123,7 +123,9 @@ class Study:
                 "Ask for the same, or keep the two apart with --tag."
             )
         if not record.finished:
-            return Step(f"go on with {title}", train, (trainer, configuration), record.iterations_done)
+            begun = train if self.iterations is not None else [*train, "--iterations", str(record.iterations)]
+            left = record.iterations - record.iterations_done
+            return Step(f"go on with {title}", begun, (trainer, configuration), left)
         if not _is_validated(folder, record):
             tagged = ["--tag", tag] if tag else []
             return Step(f"validate {title}", ["validate", *place, *common, *tagged])

@@ -64,7 +64,8 @@ def test_what_is_done_is_skipped_and_what_was_begun_goes_on(place: Path, capsys:
     leave(place, "recycling", done=3, validated=False)
     _, commands = typed(place)
     assert [command[0] for command in commands] == ["train", "compare"]
-    assert "recycling" in commands[0]
+    begun = parse(commands[0])
+    assert (begun["trainer"], begun["go_on"], begun["iterations"]) == ("recycling", True, 5)  # as it was begun
     told = capsys.readouterr().out
     assert "train supervised, 3d_fullres, fold 0: done" in told
     assert "go on with recycling" in told
