@@ -79,28 +79,26 @@ class Ranks:
             UserError: what `load` or `plan` raise.
             typer.Exit: in the others, when the first could not; it has told why.
         """
-        loaded: list[Loaded] = []
-        error: UserError | None = None
-        try:
-            loaded.append(load())
-        except UserError as raised:
-            error = raised
         if self.is_first:
             try:
-                if error is not None:
-                    raise error
-                told = plan(loaded[0])
+                ready = load()
+                told = plan(ready)
             except BaseException:
                 self._set(PLAN, None)
                 raise
             self._set(PLAN, told)
-            return loaded[0], told
+            return ready, told
+        outcome: Loaded | UserError
+        try:
+            outcome = load()
+        except UserError as error:  # told after what the first has to tell, which may be the same
+            outcome = error
         told = self._get(PLAN)
         if told is None:
             raise typer.Exit(2)
-        if error is not None:
-            raise UserError(f"Process {self.rank} of {self.size}: {error}") from error
-        return loaded[0], told
+        if isinstance(outcome, UserError):
+            raise UserError(f"Process {self.rank} of {self.size}: {outcome}") from outcome
+        return outcome, told
 
     def share(self, cases: Mapping[str, Value]) -> Mapping[str, Value]:
         """The cases that this process gets; which they are is seen while it goes through them.

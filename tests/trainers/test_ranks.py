@@ -89,6 +89,20 @@ def test_when_the_first_cannot_prepare_it_says_why_and_the_others_end_quietly(st
     assert [error.exit_code for error in told[1:]] == [2, 2]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), KeyboardInterrupt()])
+def test_the_others_do_not_wait_for_a_first_that_broke_while_it_loaded(error: BaseException) -> None:
+    first, second = several(2)
+    second.store.set_timeout(timedelta(seconds=5))  # type: ignore[union-attr]  # it is a HashStore
+
+    def fail() -> int:
+        raise error
+
+    with pytest.raises(type(error)):
+        first.prepare(fail, str)
+    with pytest.raises(typer.Exit):
+        second.prepare(lambda: 1, str)
+
+
 def test_another_that_cannot_load_says_which_it_is() -> None:
     def load(ranks: Ranks) -> int:
         if ranks.rank == 2:
