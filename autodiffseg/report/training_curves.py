@@ -43,7 +43,7 @@ def training_curves(comparison: Comparison) -> dict[str, list[dict[str, Curve]]]
 
 def training_figure(column: str, curves: Mapping[str, Sequence[Mapping[str, Curve]]], order: Sequence[str]) -> Figure:
     """A column of progress.csv; folds and trainings of an entrant share a colour, that of its place in `order`."""
-    figure = Figure(figsize=(4.8, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.2, 3.4), layout="constrained")
     plot = figure.add_subplot()
     colours = {name: PALETTE[list(order).index(name) % len(PALETTE)] for name in curves}
     shown = [
