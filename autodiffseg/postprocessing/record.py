@@ -92,13 +92,16 @@ class Postprocessing(Record):
             source: the file of the rules, for the message.
 
         Raises:
-            UserError: when classes, regions or their integers differ.
+            UserError: when classes, regions, their integers or the order of painting differ.
         """
-        if list(self.spec.foreground.items()) != list(spec.foreground.items()):
+        if _show(self.spec) != _show(spec):
             raise UserError(
                 f"{source} is for {_show(self.spec)}, the label maps have {_show(spec)}; find rules for these labels."
             )
 
 
 def _show(spec: LabelSpec) -> str:
-    return ", ".join(f"{name} = {'+'.join(map(str, members))}" for name, members in spec.foreground.items())
+    foreground = ", ".join(f"{name} = {'+'.join(map(str, members))}" for name, members in spec.foreground.items())
+    # What shows beneath a region depends on it.
+    painted = ", ".join(map(str, spec.regions_class_order or ())) if spec.has_regions else ""
+    return f"{foreground}, painted {painted}" if painted else foreground

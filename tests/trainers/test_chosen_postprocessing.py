@@ -67,6 +67,17 @@ def test_rules_for_other_labels_are_refused(models: list[Path]) -> None:
         chosen(models[:1])
 
 
+def test_rules_for_regions_that_are_painted_otherwise_are_refused(models: list[Path]) -> None:
+    labels: dict[str, int | tuple[int, ...]] = {"background": 0, "whole": (1, 2), "rim": 1, "core": 2}
+    path = models[0] / "postprocessing.json"
+    Postprocessing(labels=labels, regions_class_order=(2, 1, 2), rules=(LARGEST,)).save(path)
+    same = LabelSpec(labels=labels, regions_class_order=(2, 1, 2))
+    assert choose_postprocessing(models[:1], same, file=None, wanted=True).rules == (LARGEST,)
+    other = LabelSpec(labels=labels, regions_class_order=(1, 1, 2))
+    with pytest.raises(UserError, match=r"core = 2, painted 2, 1, 2, the label maps have .* painted 1, 1, 2"):
+        choose_postprocessing(models[:1], other, file=None, wanted=True)
+
+
 def test_predict_applies_them_to_every_label_map_and_says_so(
     trained_phantom: Path, phantom_raw: Path, tmp_path: Path, capsys: Any
 ) -> None:
