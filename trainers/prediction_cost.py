@@ -34,9 +34,12 @@ def operations_per_case(run: Path, workspace: Workspace, cases: Sequence[str]) -
     Raises:
         UserError: when a member, a previous stage or a checkpoint is gone.
     """
-    fold, record = next(iter(fold_records(run).items()))
+    records = fold_records(run)
+    fold, record = next(iter(records.items()))
     if record.members:
         return sum(operations_per_case(run.parent / name, workspace, cases) for name in record.members)
+    # One may be in training, and have no checkpoint yet.
+    fold = next((one for one in records if (fold_folder(run, one) / LAST).is_file()), fold)
     trainer = load_trainer(fold_folder(run, fold) / LAST, torch.device("cpu"), "fp32")
     store = CaseStore(workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
     if not all(store.has(case) for case in cases):

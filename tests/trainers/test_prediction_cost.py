@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,12 @@ def test_a_run_costs_what_its_patches_cost(trained_phantom: Path) -> None:
         operations_per_case(results / f"{name}__cpu__3d_fullres", place, cases) for name in ("recycling", "supervised")
     )
     assert 5 < recycling / supervised < 5.5  # five passes, each with mask channels too
+
+
+def test_a_fold_that_has_just_begun_does_not_hinder(trained_phantom: Path, tmp_path: Path) -> None:
+    run = next(trained_phantom.glob("results/*/supervised*"))
+    shutil.copytree(run / "fold_0", tmp_path / run.name / "fold_1")
+    (tmp_path / run.name / "fold_0").mkdir()
+    shutil.copy(run / "fold_0" / "run.json", tmp_path / run.name / "fold_0")
+    place, cases = Workspace(trained_phantom), ("phantom_003",)
+    assert operations_per_case(tmp_path / run.name, place, cases) == operations_per_case(run, place, cases)
