@@ -102,8 +102,8 @@ def find_candidates(
     for folder, record in known.items():
         if not chosen.fits(record):
             continue
-        sampling = choose_sampling(workspace.plan(dataset, record.plan))
         try:
+            sampling = choose_sampling(workspace.plan(dataset, record.plan))  # an imported model's may not be here
             stages = find_previous_run(
                 workspace, dataset, folder.name, record.configuration, declared.spec, declared.file_ending
             ).folds

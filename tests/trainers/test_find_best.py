@@ -106,6 +106,15 @@ def test_an_ensemble_whose_member_has_other_weights_now_is_missing(copied: Path,
     assert "train Dataset900_Phantom 3d_fullres 0 --trainer ensemble" in lack["command"]
 
 
+def test_a_run_whose_plan_is_not_here_is_missing_and_hinders_nobody(copied: Path) -> None:
+    path = results(copied) / SUPERVISED / "fold_0" / "run.json"  # as of a model that was imported
+    RunRecord.load(path).model_copy(update={"plan": "theirs"}).save(path)
+    assert find_best(copied) == 0
+    assert set(found(copied)) == {(RECYCLING,)}
+    [lack] = [lack for lack in record(copied)["missing"] if lack["run"] == SUPERVISED]
+    assert "theirs" in lack["lacks"]
+
+
 def test_a_file_in_place_of_the_output_folder_is_refused_before_anything_is_predicted(
     searched: Path, capsys: Any
 ) -> None:
