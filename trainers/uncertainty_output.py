@@ -12,7 +12,7 @@ import numpy.typing as npt
 from autodiffseg.images import read_label, write_image
 from autodiffseg.inference.export import Prediction, restore_channels
 from autodiffseg.labels import LabelSpec
-from autodiffseg.uncertainty.entropy import Volume, entropy_nats
+from autodiffseg.uncertainty.entropy import Volume, add_entropy
 from autodiffseg.uncertainty.entropy_split import EntropySplit, split_entropy
 from autodiffseg.uncertainty.figures import case_uncertainty
 from autodiffseg.uncertainty.map_files import PARTS, TOTAL, map_file, record_file
@@ -73,10 +73,10 @@ class EntropyOfCase:
         if self._output.samples == 1:
             return
         weight = draw.prediction.weight
-        entropy = self._entropy([draw.prediction])
-        entropy *= np.float32(weight)
+        if self._sum is None:
+            self._sum = np.zeros(draw.prediction.properties.geometry.shape, np.float32)
+        self._add(self._sum, [draw.prediction], weight)
         self._weight += weight
-        self._sum = entropy if self._sum is None else np.add(self._sum, entropy, out=self._sum)
 
     def write(self, mean: Sequence[Prediction], label: npt.NDArray[np.uint8]) -> None:
         """Write the maps, and last the record.
@@ -100,20 +100,19 @@ class EntropyOfCase:
         figures.save(record_file(output.folder, self._case))
 
     def _split(self, mean: Sequence[Prediction]) -> EntropySplit:
-        of_mean = of_models = self._entropy(mean)
+        of_mean = of_models = np.zeros(mean[0].properties.geometry.shape, np.float32)
+        self._add(of_mean, mean)
         if len(mean) > 1:
             whole = sum(member.weight for member in mean)
             of_models = np.zeros_like(of_mean)
             for member in mean:
-                of_member = self._entropy([member])
-                of_models += np.multiply(of_member, np.float32(member.weight / whole), out=of_member)
-                del of_member
+                self._add(of_models, [member], member.weight / whole)
         of_samples = of_models
         if self._sum is not None:
             of_samples = np.divide(self._sum, np.float32(self._weight), out=self._sum)
         return split_entropy(of_mean=of_mean, of_models=of_models, of_samples=of_samples)
 
-    def _entropy(self, predictions: Sequence[Prediction]) -> Volume:
-        """Of the mean of predictions, on the raw grid: of the probabilities that decide the label there."""
+    def _add(self, total: Volume, predictions: Sequence[Prediction], weight: float = 1.0) -> None:
+        """Add the entropy of the mean of predictions, on the raw grid: of the probabilities that decide the label."""
         spec = self._output.spec
-        return entropy_nats(restore_channels(predictions, spec), regions=spec.has_regions)
+        add_entropy(total, restore_channels(predictions, spec), regions=spec.has_regions, weight=weight)

@@ -93,8 +93,11 @@ def restore_channels(predictions: Sequence[Prediction], spec: LabelSpec) -> Iter
         spec: what the channels mean; outside the crop background is 1 and all else 0.
     """
     apart = len({prediction.frame for prediction in predictions}) > 1  # then they are on the raw grid already
-    for number, channel in enumerate(_channels(predictions, spec)):
+    channels = _channels(predictions, spec)
+    for number in range(predictions[0].volumes.shape[0]):
+        channel = next(channels)  # not by enumerate, which holds on to it while the next one is made
         yield channel if apart else _uncrop(channel, _outside(number, spec), predictions[0])
+        del channel
 
 
 def _channels(predictions: Sequence[Prediction], spec: LabelSpec) -> Iterator[npt.NDArray[np.float32]]:

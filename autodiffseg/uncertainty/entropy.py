@@ -11,6 +11,9 @@ from scipy.special import entr
 
 Volume = npt.NDArray[np.float32]
 
+PIECE = 2**14
+"""Voxels that are looked at together."""
+
 
 def entropy_nats(channels: Iterable[npt.NDArray[np.floating[Any]]], *, regions: bool) -> Volume:
     """Entropy of every voxel, in nats (divide by ln 2 for bits), with 0·ln 0 = 0.
@@ -28,16 +31,37 @@ def entropy_nats(channels: Iterable[npt.NDArray[np.floating[Any]]], *, regions: 
     Returns:
         `(Z, Y, X)` float32, not negative.
     """
-    total: Volume | None = None
-    for channel in channels:
-        if total is None:
-            total = np.zeros(channel.shape, np.float32)
-            probability, term = np.empty_like(total), np.empty_like(total)
-        # Sums of float32 weights leave a probability a rounding above 1, whose term would be negative.
-        np.clip(channel, 0, 1, out=probability)
-        total += entr(probability, out=term)
-        if regions:
-            total += entr(np.subtract(1, probability, out=probability), out=term)
-    if total is None:
+    rest = iter(channels)
+    first = next(rest, None)
+    if first is None:
         raise ValueError("there is no channel to take the entropy of")
+    total = np.zeros(first.shape, np.float32)
+    add_entropy(total, [first], regions=regions)
+    del first
+    add_entropy(total, rest, regions=regions)
     return total
+
+
+def add_entropy(
+    total: Volume, channels: Iterable[npt.NDArray[np.floating[Any]]], *, regions: bool, weight: float = 1.0
+) -> None:
+    """Add the entropy of every voxel, times `weight`, to `total`: beside it no other volume is held than a channel.
+
+    Args:
+        total: `(Z, Y, X)` float32, contiguous.
+        channels: as `entropy_nats` takes them.
+        regions: likewise.
+        weight: of these among what is summed up.
+    """
+    sums = total.reshape(-1)
+    for channel in channels:
+        values = channel.reshape(-1)
+        for start in range(0, len(values), PIECE):
+            part = slice(start, start + PIECE)
+            # Sums of float32 weights leave a probability a rounding above 1, whose term would be negative.
+            probability = np.clip(values[part].astype(np.float32, copy=False), 0, 1)
+            term = entr(probability)
+            if regions:
+                term += entr(np.subtract(1, probability, out=probability))
+            sums[part] += np.float32(weight) * term
+        del channel, values  # before the next one is made

@@ -34,13 +34,17 @@ class EntropySplit(NamedTuple):
 
 
 def split_entropy(*, of_mean: Volume, of_models: Volume, of_samples: Volume) -> EntropySplit:
-    """The three parts, cut at zero where rounding has made them negative.
+    """The three parts; differences are cut at zero where rounding has made them negative.
 
     Args:
         of_mean: H(p̄).
         of_models: mean_k H(p̄_k); with one model the same as `of_mean`.
-        of_samples: mean_ks H(p_ks); with one sample of each model the same as `of_models`.
+        of_samples: mean_ks H(p_ks), not negative; with one sample of each model the same as `of_models`. It is the
+            residual, not copied.
     """
-    return EntropySplit(
-        np.maximum(of_mean - of_models, 0), np.maximum(of_models - of_samples, 0), np.maximum(of_samples, 0)
-    )
+    return EntropySplit(_excess(of_mean, of_models), _excess(of_models, of_samples), of_samples)
+
+
+def _excess(larger: Volume, smaller: Volume) -> Volume:
+    difference = np.subtract(larger, smaller)
+    return np.maximum(difference, 0, out=difference)

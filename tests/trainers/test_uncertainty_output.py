@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from autodiffseg.geometry import Geometry
-from autodiffseg.images import read_geometry, read_image, read_label
+from autodiffseg.images import read_geometry, read_image, read_label, write_image
+from autodiffseg.inference.export import Prediction
 from autodiffseg.inference.probability_store import ProbabilityStore
 from autodiffseg.inference.window_sum import Planes
 from autodiffseg.labels import LabelSpec
+from autodiffseg.trainers.extra_output import Draw
 from autodiffseg.trainers.member import Member, ShownCase
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.uncertainty_output import UncertaintyOutput
@@ -186,3 +189,34 @@ def test_without_foreground_there_is_no_band(tmp_path: Path) -> None:
     assert found.entropy_image["total"] == 0
     assert found.classes["one"].dice_between_samples is None
     assert (found.classes["one"].low, found.classes["one"].high) == (0, 0)
+
+
+class Finer:
+    """Of a case on a coarser grid than its image."""
+
+    side = 64
+    case, crop, shape = "a", ((0, side),) * 3, (48,) * 3
+    geometry = Geometry(shape=(side,) * 3, spacing=(1.0,) * 3, origin=(0.0,) * 3, direction=TURNED)
+
+
+def test_it_takes_at_most_six_volumes_of_the_image(tmp_path: Path) -> None:
+    """Two models that draw twice, of classes enough for what grows with them to be seen; SimpleITK copies a map."""
+    labels = LabelSpec(labels={"background": 0, **{f"class {number}": number for number in range(1, 8)}})
+    case, plan = Finer(), Order()
+    values = np.random.default_rng(0).dirichlet(np.ones(8), (2, *case.shape)).astype(np.float32)
+    stored = [np.ascontiguousarray(np.moveaxis(of, -1, 0)) for of in values]
+    of_models: list[Any] = [Prediction(channels, case, plan) for channels in stored]  # type: ignore[arg-type]
+    label = np.zeros(case.geometry.shape, np.uint8)
+    label[:2, :2, :2] = 1
+    for sample in range(2):
+        write_image(tmp_path / f"sample_{sample}" / "a.nii.gz", label, case.geometry)
+    extra = UncertaintyOutput(tmp_path, ".nii.gz", labels, members=2, samples=2, errors=VolumeErrors({}, "none"))
+    tracemalloc.start()
+    entropy = extra.begin("a")
+    for sample in range(2):
+        for member, prediction in enumerate(of_models):
+            entropy.see(Draw(member, sample, prediction))
+    entropy.write(of_models, label)
+    peak = tracemalloc.get_traced_memory()[1] / (4 * case.side**3)
+    tracemalloc.stop()
+    assert peak < 6
