@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_postprocessing_can_be_left_out(model: Path, file: Path, predictor: Pred
     label = bare.predict_file(file)
     assert np.array_equal(label, read_label(tmp_path / f"{case_of(file)}.nii.gz")[0])
     assert not np.array_equal(label, predictor.predict_file(file))
+
+
+def test_rules_that_are_not_applied_are_told_in_the_log(
+    model: Path, rules: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = tmp_path / model.name
+    shutil.copytree(model, copy)
+    stale = Postprocessing.load(rules).model_copy(update={"checkpoints": {"0": ("of long ago",)}})
+    stale.save(copy / "postprocessing.json")
+    Predictor.load(copy, **OPTIONS)
+    assert "fold 0 has other weights than it was found for" in caplog.text
 
 
 def test_samples_and_several_models_are_averaged_as_the_command_does_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from .prediction_options import PredictionOptions, WantedOutputs
 from .prediction_outputs import PredictionOutputs
 from .prediction_request import PredictionRequest
 from .resources import Resources
+
+logger = logging.getLogger(__name__)
 
 ALONE = Resources(workers=0)
 
@@ -66,7 +69,11 @@ class ArrayPrediction:
         self.dataset: DatasetJson = loaded[0].dataset
         self._members = [member for model in loaded for member in model.members]
         self._samples = chosen.samples
-        self._cleaning = choose_postprocessing(models, self.dataset.spec, file=postprocessing, wanted=postprocess)
+        self._cleaning = choose_postprocessing(
+            models, folds, self.dataset.spec, file=postprocessing, wanted=postprocess
+        )
+        if self._cleaning.told and not self._cleaning.rules:  # rules are there and are not applied
+            logger.warning(self._cleaning.told)
 
     def read(self, files: Sequence[Path]) -> tuple[npt.NDArray[np.float32], Geometry]:
         """A case `(C, Z, Y, X)` from its image files, and its geometry.

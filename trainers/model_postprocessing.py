@@ -32,15 +32,18 @@ def find_when_complete(
     Raises:
         UserError: when a prediction or a reference cannot be read.
     """
+    from autodiffseg.postprocessing.origin import validated_weights
     from autodiffseg.postprocessing.record import FILE
     from autodiffseg.postprocessing.search import find_rules
     from autodiffseg.postprocessing.sources import validated_pairs
 
     if not _is_complete(run, record, dataset, workspace):
         return None
+    weights = validated_weights(run)
     pairs = validated_pairs(run, workspace.reference_labels(record.dataset))
     groups = [dataset.group(case) for case in pairs] if dataset.has_groups else None
     found = find_rules(pairs, dataset.spec, groups=groups, processes=default_processes())
+    found = found.model_copy(update={"checkpoints": weights})
     found.save(run / FILE)
     return found
 

@@ -141,7 +141,9 @@ def _load(job: PredictionJob, ranks: Ranks) -> _Ready:
     models = load_model_set(job.models, job.folds, job.checkpoint, asked, folds_apart=job.wanted.uncertainty)
     refuse_contradictions(models, job.options, job.wanted)
     dataset = models[0].dataset
-    cleaning = choose_postprocessing(job.models, dataset.spec, file=job.postprocessing, wanted=job.postprocess)
+    cleaning = choose_postprocessing(
+        job.models, job.folds, dataset.spec, file=job.postprocessing, wanted=job.postprocess
+    )
     uncertainty = _uncertainty(job, models) if job.wanted.uncertainty else None
     outputs = PredictionOutputs(
         job.out,

@@ -117,6 +117,7 @@ def _find(
 ) -> Postprocessing:
     """Look for rules, with a line that tells of each pass over the files."""
     from autodiffseg.dataset import DatasetJson
+    from autodiffseg.postprocessing.origin import validated_weights
     from autodiffseg.postprocessing.search import find_rules
     from autodiffseg.postprocessing.sources import (
         find_dataset_json,
@@ -126,8 +127,9 @@ def _find(
         validated_pairs,
     )
 
+    weights: dict[str, tuple[str, ...]] = {}
     if len(sources) == 1 and is_model(sources[0]):
-        pairs = validated_pairs(sources[0], references)
+        pairs, weights = validated_pairs(sources[0], references), validated_weights(sources[0])
     elif references is None:
         raise UserError("--find compares with references: name their folder with -r, or a model's folder with -i.")
     else:
@@ -147,13 +149,14 @@ def _find(
         declared = nearby
     groups = [declared.group(case) for case in pairs] if declared.has_groups else None
     with console.status("Looking for rules") as status:
-        return find_rules(
+        found = find_rules(
             pairs,
             declared.spec,
             groups=groups,
             processes=processes,
             on_pass=lambda number: status.update(f"Looking for rules on {len(pairs)} cases, pass {number}"),
         )
+    return found.model_copy(update={"checkpoints": weights})
 
 
 def _apply(

@@ -58,6 +58,8 @@ class Postprocessing(Record):
     """Applied in this order; empty: nothing helped."""
     cases: int = 0
     """Predictions that the rules were found on."""
+    checkpoints: dict[str, tuple[str, ...]] = {}
+    """Of a model's own: fold that they were found on -> hash of its last checkpoint then, of an ensemble's members'."""
     before: DiceFigures | None = None
     """Of these predictions as they were."""
     after: DiceFigures | None = None

@@ -185,7 +185,8 @@ def _stage(model: PackedModel, staging: Path, ids: Renamed, on_fold: Callable[[]
         if on_fold is not None:
             on_fold()
     if (model.folder / POSTPROCESSING).is_file():
-        Postprocessing.load(model.folder / POSTPROCESSING).save(target / POSTPROCESSING)
+        rules = Postprocessing.load(model.folder / POSTPROCESSING)
+        _share_rules(rules, model, ids).save(target / POSTPROCESSING)
 
 
 def _copy_json(member: Path, ensemble: Path) -> None:
@@ -222,6 +223,18 @@ def _share_record(record: RunRecord, ids: Renamed) -> RunRecord:
         },
     }
     return RunRecord.model_validate(told)
+
+
+def _share_rules(rules: Postprocessing, model: PackedModel, ids: Renamed) -> Postprocessing:
+    """With the hashes that the checkpoints have now, so that the rules are known to be for them."""
+    renewed = {}
+    for fold, known in rules.checkpoints.items():
+        record = model.records.get(fold)
+        homes = (record.members if record is not None else None) or (model.name,)
+        renewed[fold] = known  # of a fold that is not shared
+        if len(known) == len(homes):
+            renewed[fold] = tuple(ids.now(home, fold, one) for home, one in zip(homes, known, strict=True))
+    return rules.model_copy(update={"checkpoints": renewed})
 
 
 def _only_names(summary: Any) -> Any:

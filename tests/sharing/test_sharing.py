@@ -15,6 +15,7 @@ import torch
 from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import run
 from autodiffseg.images import read_label
+from autodiffseg.postprocessing.origin import validated_weights
 from autodiffseg.postprocessing.record import Postprocessing
 from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.runs import RunRecord
@@ -27,7 +28,8 @@ def model(trained_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("results") / "recycling__cpu__3d_fullres"
     shutil.copytree(next(trained_phantom.glob("results/*/recycling*")), folder)
     spec = json.loads((trained_phantom / "preprocessed" / "Dataset900_Phantom" / "dataset.json").read_text())
-    Postprocessing(labels=spec["labels"], rules=(Rule(operation="keep-largest"),)).save(folder / "postprocessing.json")
+    rules, weights = (Rule(operation="keep-largest"),), validated_weights(folder) | {"3": ("of long ago",)}
+    Postprocessing(labels=spec["labels"], rules=rules, checkpoints=weights).save(folder / "postprocessing.json")
     record = json.loads((folder / "fold_0" / "run.json").read_text())
     record |= {
         "command": "autodiffseg train /home/jo/raw/Phantom 2d 0 --workspace=/home/jo/ws --init-from 'C:\\jo\\x.pt'"
@@ -60,6 +62,8 @@ def test_an_imported_model_predicts_the_same(model: Path, exported: Path, phanto
     with np.load(tmp_path / "before" / f"{case}.npz") as one, np.load(tmp_path / "after" / f"{case}.npz") as other:
         assert np.array_equal(one["probabilities"], other["probabilities"])
     assert json.loads((tmp_path / "after" / "predict.json").read_text())["postprocessing"]
+    known = Postprocessing.load(imported / "postprocessing.json").checkpoints
+    assert known == {"0": (checkpoint_id(imported / "fold_0" / "checkpoint_last.pt"),), "3": ("of long ago",)}
 
 
 def test_the_file_holds_the_model_and_not_the_training(model: Path, exported: Path, tmp_path: Path) -> None:
@@ -175,6 +179,8 @@ def test_an_ensemble_brings_its_members_along(
     usual = ["--trainer", "ensemble", "--num-workers", "0", "--set", "validation_batches=1", "--iterations", "4"]
     assert run(["train", "Phantom", "3d_fullres", "0", *usual, *place]) == 0
     ensemble = next((tmp_path / "ws" / "results").glob("*/ensemble*"))
+    rules = Postprocessing(labels={"background": 0}, rules=(), checkpoints=validated_weights(ensemble))
+    rules.save(ensemble / "postprocessing.json")
     assert run(["export-model", str(ensemble), "-o", str(tmp_path / "x.zip")]) == 0
     assert run(["import-model", str(tmp_path / "x.zip"), "-o", str(tmp_path / "in")]) == 0
     assert len(list((tmp_path / "in").iterdir())) == 3
@@ -182,6 +188,10 @@ def test_an_ensemble_brings_its_members_along(
     imported = RunRecord.load(tmp_path / "in" / ensemble.name / "fold_0" / "run.json")
     for name, known in imported.members.items():
         assert known == checkpoint_id(tmp_path / "in" / name / "fold_0" / "checkpoint_last.pt")
+    shared = Postprocessing.load(tmp_path / "in" / ensemble.name / "postprocessing.json")
+    assert shared.checkpoints == validated_weights(tmp_path / "in" / ensemble.name) != rules.checkpoints
+    (ensemble / "postprocessing.json").unlink()
+    (tmp_path / "in" / ensemble.name / "postprocessing.json").unlink()
     image = next((phantom_raw / "imagesTs").glob("*_0000.nii.gz"))
     predict(image, ensemble, tmp_path / "before")
     predict(image, tmp_path / "in" / ensemble.name, tmp_path / "after")

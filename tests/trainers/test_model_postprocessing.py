@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import run
 from autodiffseg.folds import load_folds
 from autodiffseg.postprocessing.record import Postprocessing
@@ -52,6 +53,8 @@ def test_the_last_validation_finds_the_rules_on_all_cases(
     assert validate(all_but_the_last, "4") == 0
     found = Postprocessing.load(path)
     assert found.cases == 6
+    weights = checkpoint_id(path.parent / "fold_0" / "checkpoint_last.pt")
+    assert found.checkpoints == {str(fold): (weights,) for fold in range(5)}  # copies of one
     assert found.tried
     assert "All folds are validated. Postprocessing" in capsys.readouterr().out
 
