@@ -28,8 +28,12 @@ def memory_bytes(resources: Resources) -> float:
 
 
 def arrays_at_a_time(outputs: PredictionOutputs, resources: Resources) -> int:
-    """Arrays of one member that live together: one is filled, each worker writes one, and the mean of several draws."""
-    return 1 + resources.workers + (outputs.samples > 1)
+    """Arrays of one member that live together: one is filled, each worker writes one, and the mean of several draws.
+
+    Without workers the draw before stays until the next one is there.
+    """
+    several = outputs.samples > 1
+    return 1 + max(resources.workers, several) + several
 
 
 def array_limit(members: Sequence[Member], outputs: PredictionOutputs, resources: Resources) -> float:

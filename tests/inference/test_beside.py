@@ -14,7 +14,7 @@ from autodiffseg.inference.beside import Beside, read_ahead
 def test_results_and_failures_come_back(threads: int) -> None:
     with Beside(threads) as beside:
         futures = [beside.submit(lambda n=n: 12 // n) for n in (1, 0, 3)]
-        assert futures[0].result(), futures[2].result() == (12, 4)
+        assert (futures[0].result(), futures[2].result()) == (12, 4)
         with pytest.raises(ZeroDivisionError):
             futures[1].result()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from torch import Tensor
 
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import write_image
+from autodiffseg.inference.probability_store import ProbabilityStore, StoredSteps
 from autodiffseg.labels import LabelSpec
 from autodiffseg.sampling import NoiseSource, Sampling
 from autodiffseg.trainers.member import Member
 from autodiffseg.trainers.prediction import make_predictor
 from autodiffseg.trainers.prediction_cases import predict_cases
-from autodiffseg.trainers.prediction_memory import forecast
+from autodiffseg.trainers.prediction_memory import arrays_at_a_time, forecast
 from autodiffseg.trainers.prediction_options import PredictionOptions, WantedOutputs
 from autodiffseg.trainers.prediction_outputs import PredictionOutputs
 from autodiffseg.trainers.resources import Resources
@@ -190,6 +192,25 @@ def test_an_interruption_leaves_no_half_file(workers: int, member: Any, cases: C
     assert not [name for name in there if "c." in name or "d." in name or "tmp" in name or "scratch" in name]
     if workers == 0 or "a.nii.gz" in there:
         assert set(there) == {f"{part}a.{end}" for part in ("", "step_1/", "step_2/") for end in ("nii.gz", "npz")}
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_no_more_arrays_live_together_than_are_reckoned_with(
+    workers: int, samples: int, member: Any, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[StoredSteps] = weakref.WeakSet()
+    make, most = ProbabilityStore.empty, [0]
+
+    def counted(store: ProbabilityStore, shape: tuple[int, ...]) -> StoredSteps:
+        alive.add(kept := make(store, shape))
+        most[0] = max(most[0], len(alive))
+        return kept
+
+    monkeypatch.setattr(ProbabilityStore, "empty", counted)
+    outputs, resources = PredictionOutputs(tmp_path / "out", ".nii.gz", samples=samples), Resources(1.0, workers)
+    list(predict_cases([member(Noisy())], cases, outputs, resources))
+    assert samples <= most[0] <= arrays_at_a_time(outputs, resources)
 
 
 @pytest.mark.parametrize(
