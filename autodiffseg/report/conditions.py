@@ -49,7 +49,7 @@ def conditions(comparison: Comparison) -> Iterator[Condition]:
     yield _alike("Same code", records, lambda record: record["git_revision"] or "no revision recorded")
     yield _alike("Same versions of the libraries", records, lambda record: json.dumps(record["versions"]), short=True)
     passes = {
-        entrant.name: ", ".join(map(str, entrant.facts.get("numbers", {}).get("passes", [])))
+        entrant.name: [str(number) for number in entrant.facts.get("numbers", {}).get("passes", [])]
         for entrant in comparison.entrants
     }
     yield _compared("Same number of network calls per patch in prediction", passes)
@@ -72,7 +72,7 @@ def conditions(comparison: Comparison) -> Iterator[Condition]:
 
 def _alike(what: str, records: Records, read: Callable[[dict[str, Any]], str], *, short: bool = False) -> Condition:
     """Whether all records read alike; `short` leaves the values out."""
-    values = {name: ", ".join(sorted({read(record) for record in rows})) for name, rows in records.items()}
+    values = {name: sorted({read(record) for record in rows}) for name, rows in records.items()}
     condition = _compared(what, values)
     if not short:
         return condition
@@ -80,10 +80,10 @@ def _alike(what: str, records: Records, read: Callable[[dict[str, Any]], str], *
     return Condition(what, condition.holds, told + _not_known(values))
 
 
-def _compared(what: str, values: Mapping[str, str]) -> Condition:
-    """Whether the values of all entrants are the same; an empty one is unknown."""
-    known = {name: value for name, value in values.items() if value}
-    different = len(set(known.values())) > 1
+def _compared(what: str, values: Mapping[str, list[str]]) -> Condition:
+    """Whether there is one value alone, in every fold and training of every entrant; one without any is unknown."""
+    known = {name: ", ".join(found) for name, found in values.items() if found}
+    different = len({value for found in values.values() for value in found}) > 1
     if different:
         told = "; ".join(f"{name}: {value}" for name, value in known.items())
     else:

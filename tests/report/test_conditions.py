@@ -50,6 +50,15 @@ def test_each_difference_is_seen_and_named() -> None:
     assert "a: 5,000; b: 4,000" in answers(a=facts(), b=facts(iterations_done=4000))["Same number of updates"][1]
 
 
+def test_folds_of_one_row_that_differ_are_a_difference() -> None:
+    mixed = facts()
+    mixed["runs"][0]["folds"]["1"] = RECORD | {"plan_hash": "2", "iterations_done": 4000}
+    found = answers(a=mixed, b=mixed)
+    assert found["Same plan"][0] is found["Same number of updates"][0] is False
+    assert found["Same number of updates"][1] == "a: 4,000, 5,000; b: 4,000, 5,000"
+    assert found["Same code"] == (True, "12")
+
+
 def test_what_another_program_does_not_say_is_unknown() -> None:
     found = answers(a=facts(), other={"kind": "external"})
     assert found["Same plan"][0] is None
