@@ -10,7 +10,7 @@ from autodiffseg.evaluation.lesions import LEAST_IOU
 from autodiffseg.evaluation.marked_table import Cell, MarkedTable
 from autodiffseg.evaluation.metrics import Metric, find_metric
 from autodiffseg.evaluation.paired_scores import ON_PAR_DICE
-from autodiffseg.evaluation.statistics import Interval
+from autodiffseg.evaluation.statistics import FEWEST_PAIRS, Interval
 
 NOTHING = "–"
 PREDICTING = ("Parameters", "Passes", "Prediction")
@@ -129,8 +129,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
     )
     yield (
         "Δ: mean paired difference with its 95 % bootstrap interval over units. Effect: matched-pairs rank-biserial "
-        f"correlation, -1 to 1. On par: the interval of the Dice difference lies within ±{ON_PAR_DICE:g}; open: "
-        "neither different nor shown to be on par."
+        f"correlation, -1 to 1. On par: the interval of the Dice difference lies within ±{ON_PAR_DICE:g}, of "
+        f"{FEWEST_PAIRS} pairs or more; open: neither different nor shown to be on par."
     )
     several = [entrant for entrant in comparison.entrants if len(entrant.trainings) > 1]
     if several:

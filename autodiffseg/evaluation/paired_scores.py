@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS, bootstrap_over_seeds
 from autodiffseg.evaluation.statistics import (
+    FEWEST_PAIRS,
     Interval,
     PairedTest,
     Values,
@@ -21,7 +22,9 @@ from autodiffseg.evaluation.statistics import (
 )
 
 ON_PAR_DICE = 0.005
-"""Two entrants are on par in Dice when the whole interval of their difference lies within ± this (half a point)."""
+"""Two entrants are on par in Dice when the whole interval of their difference lies within ± this (half a point).
+
+Of fewer pairs than a test needs the interval says nothing: that of a single pair has no width."""
 BASELINE = PairedTest(None, 0, "baseline")
 
 
@@ -42,7 +45,7 @@ class Score:
     over_trainings: bool
     """Whether `difference` speaks of training anew: both sides have three or more trainings."""
     on_par: bool
-    """Of Dice: the interval of the difference lies within half a point of zero."""
+    """Of Dice: the interval of the difference lies within half a point of zero, and pairs are enough for a test."""
     p_adjusted: float | None = None
 
 
@@ -78,7 +81,7 @@ def score_columns(values: Values, baseline: Values | None, groups: Sequence[str]
             test = paired_wilcoxon(mean, _over_trainings(theirs)[:, column])
         near = difference.low >= -ON_PAR_DICE and difference.high <= ON_PAR_DICE
         known = int((~np.isnan(mean)).sum())
-        on_par = metric == "Dice" and near
+        on_par = metric == "Dice" and near and test.pairs >= FEWEST_PAIRS
         scores.append(Score(mean_of(mean), std_of(mean), interval, known, difference, test, both_many, on_par))
     return scores
 

@@ -43,6 +43,13 @@ def test_on_par_is_said_of_dice_alone(gap: float, metric: str, on_par: bool) -> 
     assert score.on_par is on_par
 
 
+@pytest.mark.parametrize(("pairs", "on_par"), [(1, False), (5, False), (6, True)])
+def test_a_few_pairs_that_happen_to_agree_are_not_on_par(pairs: int, on_par: bool) -> None:
+    baseline = column([0.8] * pairs + [NAN] * 6)
+    (score,) = score_columns(baseline + 0.001, baseline, None, metric="Dice")
+    assert (score.on_par, score.test.pairs) == (on_par, pairs)
+
+
 def test_only_three_trainings_on_both_sides_speak_of_training_anew() -> None:
     rng = np.random.default_rng(0)
     three = column(*(list(offset + rng.normal(0, 0.001, 20)) for offset in (0.7, 0.8, 0.9)))
