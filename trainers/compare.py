@@ -30,6 +30,9 @@ def command(
         list[str] | None, typer.Option("--configuration", help="Only runs of this configuration; may be repeated.")
     ] = None,
     plan: Annotated[str | None, typer.Option(help="Only runs of this plan.")] = None,
+    tag: Annotated[
+        str | None, typer.Option(help="Only runs of this tag, of any seed; '' for those without one. Default: all.")
+    ] = None,
     folds: Annotated[list[str] | None, typer.Option("--fold", help="Only this fold; may be repeated.")] = None,
     external: Annotated[
         list[str] | None,
@@ -93,7 +96,7 @@ def command(
     name = place.planned_dataset(dataset)
     declared = DatasetJson.load(place.dataset_json_path(name))
     classes = class_keys(declared.spec)
-    wanted = Wanted(tuple(trainers or ()), tuple(configurations or ()), plan, tuple(folds or ()), each_training)
+    wanted = Wanted(tuple(trainers or ()), tuple(configurations or ()), plan, tuple(folds or ()), each_training, tag)
     entrants, left_out = find_entrants(place, name, classes, wanted, required=not folders)
     references = place.reference_labels(name)
     predictions = {title: find_predictions(folder) for title, folder in folders.items()}

@@ -34,12 +34,15 @@ class Wanted:
     folds: tuple[str, ...] = ()
     each_training: bool = False
     """Whether trainings that differ in their seed alone keep a row each."""
+    tag: str | None = None
+    """Without the seed; "" is no tag, None any."""
 
     def fits(self, record: RunRecord) -> bool:
-        """Whether a run's configuration and plan are asked for."""
-        return (not self.configurations or record.configuration in self.configurations) and self.plan in (
-            None,
-            record.plan,
+        """Whether a run's configuration, plan and tag are asked for."""
+        return (
+            (not self.configurations or record.configuration in self.configurations)
+            and self.plan in (None, record.plan)
+            and self.tag in (None, _tag_without_seed(record))
         )
 
 

@@ -135,6 +135,7 @@ class Study:
         words = [word for trainer in self.trainers for word in ("--trainer", trainer)]
         words += [word for configuration in self.configurations for word in ("--configuration", configuration)]
         words += [word for fold in self.folds for word in ("--fold", fold)]
+        words += ["--tag", self.tag]  # "" too: runs of other tags may have other folds, and be of another length
         words += ["--baseline", self.baseline] if self.baseline is not None else []
         words += ["--html", str(self.html)]
         return Step("compare", ["compare", self.dataset, "--plan", self.plan, *words, *self.place])

@@ -193,6 +193,13 @@ def test_a_training_that_has_not_finished_is_left_out_and_told(workspace: Path) 
     assert "its training has not finished (4 of 10 updates)" in text
 
 
+def test_runs_of_another_tag_are_no_rows_and_their_cases_no_hindrance(workspace: Path) -> None:
+    add_run(workspace, "supervised", [0.5, 0.6], tag="short")
+    add_run(workspace, "supervised", [0.5, 0.6], tag="short-seed-3", seed=3)
+    assert set(compared(workspace, "--tag", "")) == {"recycling", "supervised"}
+    assert set(compared(workspace, "--tag", "short")) == {"supervised short", "supervised short-seed-3"}
+
+
 def test_metrics_are_chosen_and_one_that_is_missing_is_refused(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

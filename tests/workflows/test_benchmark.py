@@ -116,6 +116,11 @@ def test_seeds_other_than_zero_join_the_tag(place: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("tag", ["", "short"])
+def test_only_runs_of_its_own_tag_are_compared(place: Path, tag: str) -> None:
+    assert parse(typed(place, "--tag", tag)[1][-1])["tag"] == tag
+
+
 def test_the_step_that_fails_is_named_and_nothing_follows(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended, commands = typed(place, code=2)
     assert (ended, len(commands)) == (2, 1)
