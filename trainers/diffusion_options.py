@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autodiffseg.diffusion.parametrisation import Prediction
 from autodiffseg.networks.unet import LevelConditioning
@@ -25,7 +25,7 @@ class DiffusionOptions(TrainerOptions):
     """What the network predicts: the clean mask, or the noise in x_t, from which the mask follows. With few steps a
     small error of the noise is a large one of the mask: at the last step √(1/ᾱ - 1) = 158 times as large (linear)."""
     noise_weight: float = Field(default=0.1, ge=0)
-    """Of the squared error of the noise, where that is predicted (arXiv 2303.06040's released code)."""
+    """Of the squared error of the noise, where that is predicted (arXiv 2303.06040's released code); above 0 there."""
     vlb_weight: float = Field(default=0.0, ge=0)
     """Of the variational bound, of the step that is trained, in bits per voxel and channel."""
     level_conditioning: LevelConditioning = "film"
@@ -33,6 +33,17 @@ class DiffusionOptions(TrainerOptions):
     log_snr_shift: float | None = Field(default=None, allow_inf_nan=False)
     """Added to log ᾱ/(1-ᾱ), in training and prediction: negative hides more of the label at every step. None: the
     plan's, which comes from how much of this dataset's labels shows through noise."""
+
+    @model_validator(mode="after")
+    def _predicted_noise_is_learnt(self) -> Self:
+        # All other losses see the clipped mask. A new network's is clipped nearly everywhere at high noise, where
+        # prediction begins: there it would never learn.
+        if self.prediction == "noise" and not self.noise_weight:
+            raise ValueError(
+                "prediction=noise needs a noise_weight above 0; where the mask that follows from the noise is clipped, "
+                "no other loss has a gradient"
+            )
+        return self
 
     def weights(self) -> tuple[float, ...]:
         """Those of all trainers, and what diffusion adds."""

@@ -181,6 +181,22 @@ def test_weights_that_count_for_nothing_are_no_loss() -> None:
     assert read_settings(options, (*nothing, "vlb_weight=1")).vlb_weight == 1
 
 
+@pytest.mark.parametrize("regions", [False, True])
+def test_a_clipped_mask_has_no_gradient(regions: bool) -> None:
+    x_t, output = torch.full((1, 2, 1, 1, 1), 3.0), torch.zeros(1, 2, 1, 1, 1, requires_grad=True)
+    mask_logits(output, x_t, torch.tensor([0.5]), prediction="noise", regions=regions).sum().backward()
+    assert output.grad is not None
+    assert not output.grad.any()
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_so_predicted_noise_must_count_itself(name: str) -> None:
+    options = trainer_class(name).Options
+    with pytest.raises(UserError, match=r"^--set.*needs a noise_weight above 0"):
+        read_settings(options, (*NOISE, "noise_weight=0", "vlb_weight=1"))
+    assert read_settings(options, ("noise_weight=0",)).prediction == "x0"
+
+
 @pytest.mark.parametrize("steps", [5, 1001])
 def test_the_bounds_of_all_steps_add_up_to_that_of_the_chain(make_trainer: Make, steps: int) -> None:
     """With one answer at every step the divergences telescope to half the first step's signal-to-noise ratio."""
