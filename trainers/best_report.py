@@ -105,9 +105,14 @@ def told(search: BestSearch, choice: Choice, record: InferenceRecord) -> Iterato
         "case was predicted by folds that did not train on it. TFLOP: 10¹² floating-point operations for a case by one "
         "fold, with all its steps, members, windows and mirrored views."
     )
-    part = [f"{run.name} (fold {', '.join(run.records)})" for run in search.runs if len(run.scores) > choice.cases]
+    part = [f"{run.name} (fold {', '.join(run.records)})" for run in search.runs if len(run.scores) > len(search.cases)]
     if part:
         yield f"Only the cases that all candidates have count; more are there of {', '.join(part)}."
+    if choice.left_out:
+        yield (
+            f"Cases left out: {choice.left_out}, in which a candidate has no Dice, for it found nothing and there is "
+            "nothing. What others found there, wrongly, is not in these means."
+        )
     if len(choice.standings) > 1:
         yield (
             "The best of several means is a little too high: it was chosen on these cases. One run's interval does not "

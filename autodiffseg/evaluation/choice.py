@@ -52,8 +52,11 @@ class Choice:
 
     standings: tuple[Standing, ...]
     cases: int
+    """That count."""
     groups: int
     """Units of the statistics: cases, or groups of them."""
+    left_out: int
+    """Common cases that do not count, since a candidate has no Dice of any class there."""
 
     @property
     def best(self) -> Standing:
@@ -73,13 +76,14 @@ class Choice:
 
 
 def choose(candidates: Sequence[Candidate], *, group: Callable[[str], str] | None = None) -> Choice:
-    """Rank candidates over the cases that all of them have.
+    """Rank candidates over the cases that all of them have a value for.
 
     The value of a case is its mean Dice over the foreground classes that it has; with `group` (case -> patient or site)
-    the unit is the mean of a group. Of equal means the cheaper one is first.
+    the unit is the mean of a group. Of equal means the cheaper one is first. A candidate without any value comes last
+    and takes no case from the others.
 
     Raises:
-        UserError: when they have no case in common.
+        UserError: when they have no case in common, or none that all have a value for.
     """
     common = sorted(set.intersection(*(set(candidate.dice) for candidate in candidates)))
     if not common:
@@ -87,11 +91,24 @@ def choose(candidates: Sequence[Candidate], *, group: Callable[[str], str] | Non
             f"{', '.join(candidate.name for candidate in candidates)} have validated no case in common; train the same "
             "folds, or choose fewer runs."
         )
-    groups = [group(case) for case in common] if group is not None else None
+    values = {
+        candidate.name: np.array([mean_of(np.array(list(candidate.dice[case].values()))) for case in common])
+        for candidate in candidates
+    }
+    counts = np.ones(len(common), dtype=bool)
+    for of_cases in values.values():
+        if not np.isnan(of_cases).all():
+            counts &= ~np.isnan(of_cases)
+    if not counts.any():
+        raise UserError(
+            f"{', '.join(values)} have no case in common of which each has a Dice: where one has, another found "
+            "nothing and there is nothing. Choose fewer runs."
+        )
+    cases = [case for case, counted in zip(common, counts, strict=True) if counted]
+    groups = [group(case) for case in cases] if group is not None else None
     units: dict[str, Values] = {}
-    for candidate in candidates:
-        values = np.array([mean_of(np.array(list(candidate.dice[case].values()))) for case in common])
-        units[candidate.name] = group_means(values, groups) if groups is not None else values
+    for name, of_cases in values.items():
+        units[name] = group_means(of_cases[counts], groups) if groups is not None else of_cases[counts]
     ranked = sorted(candidates, key=lambda one: (-_or(mean_of(units[one.name]), -1), _or(one.cost, math.inf)))
     top = units[ranked[0].name]
     standings = [
@@ -104,7 +121,7 @@ def choose(candidates: Sequence[Candidate], *, group: Callable[[str], str] | Non
         )
         for one in ranked
     ]
-    return Choice(tuple(standings), len(common), len(top))
+    return Choice(tuple(standings), len(cases), len(top), len(common) - len(cases))
 
 
 def _standard_error(values: Values) -> float:

@@ -46,6 +46,18 @@ def test_a_case_is_the_mean_of_the_classes_it_has_and_a_group_that_of_its_cases(
     assert (grouped.cases, grouped.groups) == (3, 2)
 
 
+def test_means_and_differences_are_of_the_cases_that_all_have_a_value_for() -> None:
+    gap, whole = candidate("gap", [0.9, 0.7, math.nan]), candidate("whole", [0.8, 0.9, 0.1], cost=2)
+    choice = choose([gap, whole])  # by their own means 0.8 and 0.6, by common ones 0.8 and 0.85
+    assert [(one.name, one.mean.mean) for one in choice.standings] == [("whole", pytest.approx(0.85)), ("gap", 0.8)]
+    assert choice.standings[1].difference.mean == pytest.approx(-0.05)
+    assert (choice.cases, choice.groups, choice.left_out) == (2, 2, 1)
+    grouped = choose([gap, whole], group=lambda case: "one" if case in ("c0", "c2") else "other")
+    assert [one.mean.mean for one in grouped.standings] == [pytest.approx(0.85), pytest.approx(0.8)]
+    with pytest.raises(UserError, match="a, b have no case in common of which each has a Dice"):
+        choose([candidate("a", [0.5, math.nan]), candidate("b", [math.nan, 0.5])])
+
+
 def test_advice_is_the_cheapest_within_one_standard_error() -> None:
     best = candidate("best", [0.8, 0.7, 0.9, 0.8], cost=6)
     near = candidate("near", [0.9, 0.6, 0.9, 0.7], cost=5)  # 0.025 below, standard error 0.048

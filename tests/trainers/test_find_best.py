@@ -19,7 +19,7 @@ from autodiffseg.images import read_label
 from autodiffseg.postprocessing.record import Postprocessing
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.best_postprocessing import postprocess
-from autodiffseg.trainers.best_report import make_record
+from autodiffseg.trainers.best_report import make_record, told
 from autodiffseg.trainers.best_search import BestSearch
 from autodiffseg.trainers.candidate_runs import RunFilter
 from autodiffseg.trainers.pair_scores import Pair
@@ -255,8 +255,10 @@ def test_rules_for_a_pair_are_found_on_its_label_maps_and_named_in_the_command(c
     assert postprocess(search, pair) == pair.folder / "postprocessing.json"
 
     standing = Standing(pair.name, Interval(1, 1, 1), Interval(0, 0, 0), 0, 1)
-    record = make_record(search, Choice((standing,), 2, 2), "best", lambda *_: Path("rules.json"))
+    record = make_record(search, Choice((standing,), 2, 2, 0), "best", lambda *_: Path("rules.json"))
     assert record.command.endswith(f"--model {search.runs[1].folder} --postprocessing rules.json")
+    assert "Cases left out: 1, in" in " ".join(told(search, Choice((standing,), 1, 1, 1), record))
+    assert "left out" not in " ".join(told(search, Choice((standing,), 2, 2, 0), record))
 
 
 def test_the_cheaper_one_can_be_preferred(searched: Path, tmp_path: Path) -> None:
