@@ -45,7 +45,7 @@ class PageTable:
 
 
 def page_table(table: MarkedTable) -> PageTable:
-    """A table of a comparison, to be sorted by the first number in each cell."""
+    """A table of a comparison, to be sorted by the number that each cell begins with, else by its words."""
     rows = tuple(
         tuple(
             SortedCell(cell, first_number(cell.text) if place >= table.names else "") for place, cell in enumerate(row)
@@ -56,8 +56,8 @@ def page_table(table: MarkedTable) -> PageTable:
 
 
 def first_number(text: str) -> str:
-    """The first number in a text; a bound like <0.0001 comes before the number itself. "" when there is none."""
-    found = re.search(r"(<?)([-+]?\d+(?:\.\d+)?)", text)
+    """The number that a text begins with, "" where it is a word; a bound like <0.0001 comes before 0.0001."""
+    found = re.match(r"\[?(<?)([-+]?\d+(?:\.\d+)?)", text)
     if found is None:
         return ""
     return str(float(found[2]) / 2) if found[1] else str(float(found[2]))

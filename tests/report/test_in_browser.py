@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def test_names_are_sorted_as_words(page: Path, tmp_path: Path) -> None:
     up, down, _ = visit(page, tmp_path, SORT.format(table=7, column=0)).told
     assert up[1:] == ["a<b>&'c", *(f"case{i}" for i in range(7))]
     assert down[1:] == up[:0:-1]
+
+
+def test_words_are_sorted_in_columns_of_numbers_too(page: Path, tmp_path: Path) -> None:
+    worded = tmp_path / "worded.html"
+    text = page.read_text(encoding="utf-8")
+    worded.write_text(re.sub(r'<td data-number="0[^"]*">(0\.)', r'<td data-number="">word \1', text), encoding="utf-8")
+    up, down, _ = visit(worded, tmp_path, SORT.format(table=7, column=2)).told
+    assert up[1:] == sorted(up[1:])
+    assert down[1:] == up[:0:-1]
+    assert up[1] == "word 0.5000"
 
 
 def test_what_has_no_value_stands_last_in_either_order(page: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts a table by the column whose button was pressed; what has no number stays last in either order.
+// Sorts a table by the column whose button was pressed; what has no number stays last in either order, words in theirs.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = Array.from(table.tHead.rows[0].cells);
   heads.forEach((head, place) => {
@@ -15,7 +15,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 function compare(a, b, direction) {
-  if (a.dataset.number === undefined) {
+  if (!a.dataset.number && !b.dataset.number) {
     return direction * a.textContent.localeCompare(b.textContent, "en", { numeric: true });
   }
   if (a.dataset.number === "" || b.dataset.number === "") {
