@@ -10,10 +10,10 @@ from autodiffseg.postprocessing.sources import pair_with_references
 from autodiffseg.preprocessing.parallel import default_processes
 
 from .best_search import BestSearch
-from .pair_scores import Pair
+from .pair_scores import RunPair
 
 
-def postprocess(search: BestSearch, pair: Pair) -> Path | None:
+def postprocess(search: BestSearch, pair: RunPair) -> Path | None:
     """Find the rules of a pair that has been scored, and write them beside its label maps.
 
     Returns:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,20 +11,20 @@ from typing import Literal
 from autodiffseg import __version__
 from autodiffseg.evaluation.choice import Choice, Standing
 from autodiffseg.evaluation.report_table import ReportTable
-from autodiffseg.evaluation.statistics import Interval
+from autodiffseg.evaluation.statistics import Interval, none_if_nan
 from autodiffseg.runs import finished_folds
 
 from .best_search import BestSearch
 from .candidate_runs import CandidateRun, Lack
 from .inference_record import CandidateRecord, InferenceRecord, LackRecord
-from .pair_scores import Pair
+from .pair_scores import RunPair
 
 
 def make_record(
     search: BestSearch,
     choice: Choice,
     prefer: Literal["best", "cheaper"],
-    postprocess: Callable[[BestSearch, Pair], Path | None],
+    postprocess: Callable[[BestSearch, RunPair], Path | None],
 ) -> InferenceRecord:
     """inference.json of a finished search.
 
@@ -145,23 +144,19 @@ def _model_options(runs: Sequence[CandidateRun]) -> list[str]:
 def _candidate(search: BestSearch, standing: Standing) -> CandidateRecord:
     return CandidateRecord(
         runs=_names(search.runs_of(standing.name)),
-        dice=_number(standing.mean.mean),
-        dice_low=_number(standing.mean.low),
-        dice_high=_number(standing.mean.high),
-        difference=_number(standing.difference.mean),
-        difference_low=_number(standing.difference.low),
-        difference_high=_number(standing.difference.high),
-        standard_error=_number(standing.standard_error),
-        operations=_number(standing.cost),
+        dice=none_if_nan(standing.mean.mean),
+        dice_low=none_if_nan(standing.mean.low),
+        dice_high=none_if_nan(standing.mean.high),
+        difference=none_if_nan(standing.difference.mean),
+        difference_low=none_if_nan(standing.difference.low),
+        difference_high=none_if_nan(standing.difference.high),
+        standard_error=none_if_nan(standing.standard_error),
+        operations=none_if_nan(standing.cost),
     )
 
 
 def _names(runs: Sequence[CandidateRun]) -> tuple[str, ...]:
     return tuple(run.name for run in runs)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _with_interval(interval: Interval) -> str:

@@ -19,7 +19,7 @@ from autodiffseg.images import read_geometry
 from autodiffseg.workspace import Workspace
 
 from .candidate_runs import CandidateRun, Lack, RunFilter, find_candidates
-from .pair_scores import Pair
+from .pair_scores import RunPair
 from .prediction_cost import operations_per_case
 from .probability_cache import ProbabilityCache
 
@@ -43,7 +43,7 @@ class BestSearch:
     lacks: tuple[Lack, ...]
     cases: tuple[str, ...]
     """That all runs have predicted without having been trained on them."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RunPair, ...]
 
     @classmethod
     def of(cls, workspace: Workspace, dataset: str, chosen: RunFilter, *, with_pairs: bool) -> BestSearch:
@@ -62,7 +62,7 @@ class BestSearch:
         single = [run for run in runs if not run.record.members]
         ensembles = [set(run.record.members) for run in runs]
         pairs = [
-            Pair(first, second, folder)
+            RunPair(first, second, folder)
             for first, second in itertools.combinations(single, 2)
             if {first.name, second.name} not in ensembles  # such a pair is there as a run
         ]
@@ -120,7 +120,7 @@ class BestSearch:
         pairs = {pair.name: pair.runs for pair in self.pairs}
         return pairs.get(name) or tuple(run for run in self.runs if run.name == name)
 
-    def pair(self, name: str) -> Pair | None:
+    def pair(self, name: str) -> RunPair | None:
         """The pair of a candidate, None for a single run."""
         return next((pair for pair in self.pairs if pair.name == name), None)
 

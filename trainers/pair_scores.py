@@ -11,6 +11,7 @@ import numpy as np
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.overlap import class_overlaps
 from autodiffseg.evaluation.probability_file import read_probabilities
+from autodiffseg.evaluation.statistics import none_if_nan
 from autodiffseg.evaluation.summary import class_keys
 from autodiffseg.images import read_label, write_image
 from autodiffseg.labels import LabelSpec
@@ -20,7 +21,7 @@ from .candidate_runs import CandidateRun
 from .probability_cache import CachedFold, ProbabilityCache
 
 RECORD = "pair.json"
-CaseDice = dict[str, float]
+ClassDice = dict[str, float]
 """Class key -> Dice, NaN where prediction and reference are both empty."""
 
 
@@ -34,7 +35,7 @@ class PairRecord(Record):
     """Case -> class key -> Dice, null where there is none."""
 
 
-class Pair:
+class RunPair:
     """Two runs, predicting together."""
 
     def __init__(self, first: CandidateRun, second: CandidateRun, folder: Path) -> None:
@@ -43,7 +44,7 @@ class Pair:
         self.name = f"{first.name}+{second.name}"
         self.folder = folder / self.name
 
-    def known(self, cases: Sequence[str], ending: str) -> dict[str, CaseDice] | None:
+    def known(self, cases: Sequence[str], ending: str) -> dict[str, ClassDice] | None:
         """The scores of `cases`, if all of them have been kept and the runs have the weights and sampling of then."""
         try:
             record = PairRecord.load(self.folder / RECORD)
@@ -66,7 +67,7 @@ class Pair:
         references: Path,
         ending: str,
         on_case: Callable[[], None],
-    ) -> dict[str, CaseDice]:
+    ) -> dict[str, ClassDice]:
         """Write the label maps of `cases`, whose probabilities are in `cache`, score them and keep the scores.
 
         Args:
@@ -81,7 +82,7 @@ class Pair:
             UserError: when a file is missing, damaged or cannot be written.
         """
         (self.folder / RECORD).unlink(missing_ok=True)  # where it is, it tells of all label maps beside it
-        scores: dict[str, CaseDice] = {}
+        scores: dict[str, ClassDice] = {}
         keys = {name: key for key, name in class_keys(spec).items()}
         for case in cases:
             reference, grid = read_label(references / f"{case}{ending}")
@@ -90,10 +91,7 @@ class Pair:
             write_image(self.folder / f"{case}{ending}", label, grid)
             scores[case] = {keys[name]: found.dice for name, found in class_overlaps(label, reference, spec).items()}
             on_case()
-        kept = {
-            case: {key: None if math.isnan(value) else value for key, value in dice.items()}
-            for case, dice in scores.items()
-        }
+        kept = {case: {key: none_if_nan(value) for key, value in dice.items()} for case, dice in scores.items()}
         PairRecord(made_by=self._made_by(), dice=kept).save(self.folder / RECORD)
         return scores
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +10,7 @@ from autodiffseg.evaluation.comparison import Comparison, Entrant
 from autodiffseg.evaluation.comparison_tables import notes, verdict
 from autodiffseg.evaluation.metrics import find_metric
 from autodiffseg.evaluation.paired_scores import Score
+from autodiffseg.evaluation.statistics import none_if_nan
 
 SCHEMA_VERSION = 1
 
@@ -57,7 +57,7 @@ def _entrant(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
                     "reference_file": scored[case].reference_file,
                     "scores": {
                         key: {
-                            metric: _known(scored[case].metrics[key][metric])
+                            metric: none_if_nan(scored[case].metrics[key][metric])
                             for metric in (*comparison.metrics, "n_pred", "n_ref")
                         }
                         for key in comparison.classes
@@ -72,11 +72,7 @@ def _entrant(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
 
 def _score(score: Score) -> dict[str, Any]:
     content = asdict(score)
-    content["interval"] = {name: _known(value) for name, value in score.interval._asdict().items()}
-    content["difference"] = {name: _known(value) for name, value in score.difference._asdict().items()}
+    content["interval"] = {name: none_if_nan(value) for name, value in score.interval._asdict().items()}
+    content["difference"] = {name: none_if_nan(value) for name, value in score.difference._asdict().items()}
     content["test"] = score.test._asdict()
-    return {name: _known(value) if isinstance(value, float) else value for name, value in content.items()}
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return {name: none_if_nan(value) if isinstance(value, float) else value for name, value in content.items()}

@@ -99,6 +99,11 @@ def mean_of(values: Values) -> float:
     return float(present.mean()) if present.size else float("nan")
 
 
+def none_if_nan(value: float) -> float | None:
+    """What JSON says of a number: null where there is none, for it knows no NaN."""
+    return None if np.isnan(value) else value
+
+
 def std_of(values: Values) -> float:
     """Sample standard deviation (n - 1) of the values that are not NaN; NaN for fewer than two."""
     present = values[~np.isnan(values)]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autodiffseg import __version__
-from autodiffseg.evaluation.statistics import group_means, mean_of, paired_wilcoxon
+from autodiffseg.evaluation.statistics import group_means, mean_of, none_if_nan, paired_wilcoxon
 from autodiffseg.labels import LabelSpec
 from autodiffseg.postprocessing.record import NOTE, DiceFigures, Postprocessing, Trial
 from autodiffseg.postprocessing.rules import Rule
@@ -177,12 +177,8 @@ def _mean(scores: Scores) -> float:
 
 def _figures(scores: Scores, spec: LabelSpec) -> DiceFigures:
     means = [mean_of(column) for column in scores.T]
-    shown = {name: _known(mean) for name, mean in zip(spec.foreground, means, strict=True)}
-    return DiceFigures(mean=_known(mean_of(np.array(means))), classes=shown)
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    shown = {name: none_if_nan(mean) for name, mean in zip(spec.foreground, means, strict=True)}
+    return DiceFigures(mean=none_if_nan(mean_of(np.array(means))), classes=shown)
 
 
 def _p_value(before: Scores, after: Scores, groups: Sequence[str] | None) -> float | None:

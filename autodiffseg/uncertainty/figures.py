@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from autodiffseg.evaluation.foreground_band import foreground_band
 from autodiffseg.evaluation.overlap import LabelMap
+from autodiffseg.evaluation.statistics import none_if_nan
 from autodiffseg.geometry import Geometry
 from autodiffseg.labels import LabelSpec
 from autodiffseg.uncertainty.case_uncertainty import CaseUncertainty, ClassUncertainty
@@ -57,7 +58,7 @@ def case_uncertainty(
             largest_sample=size * max(drawn[name]) if drawn[name] else None,
             low=low,
             high=None if high == math.inf else high,
-            dice_between_samples=None if math.isnan(dice[name]) else dice[name],
+            dice_between_samples=none_if_nan(dice[name]),
         )
     return CaseUncertainty(
         case=case,

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from autodiffseg.evaluation.overlap import LabelMap
 from autodiffseg.labels import LabelSpec
+from autodiffseg.preprocessing.crop import box_slices, mask_box
 
 Box = tuple[slice, ...]
+NOWHERE: Box = (slice(0, 0),) * 3
 
 
 class SampleAgreement:
@@ -73,12 +75,9 @@ class _Foreground(NamedTuple):
 
 
 def _foreground(label: LabelMap) -> _Foreground:
-    box = []
-    for axis in range(label.ndim):
-        others = tuple(other for other in range(label.ndim) if other != axis)
-        places = np.flatnonzero((label > 0).any(axis=others))
-        box.append(slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0))
-    return _Foreground(tuple(box), label[tuple(box)].copy())
+    mask = label > 0
+    box = box_slices(mask_box(mask)) if mask.any() else NOWHERE
+    return _Foreground(box, label[box].copy())
 
 
 def _common(box: Box, mask: npt.NDArray[Any], other_box: Box, other: npt.NDArray[Any]) -> int:

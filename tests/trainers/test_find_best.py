@@ -22,7 +22,7 @@ from autodiffseg.trainers.best_postprocessing import postprocess
 from autodiffseg.trainers.best_report import make_record, told
 from autodiffseg.trainers.best_search import BestSearch
 from autodiffseg.trainers.candidate_runs import RunFilter
-from autodiffseg.trainers.pair_scores import Pair
+from autodiffseg.trainers.pair_scores import RunPair
 from autodiffseg.trainers.probability_cache import ProbabilityCache
 from autodiffseg.workspace import Workspace
 
@@ -202,7 +202,7 @@ def test_a_pair_that_was_sampled_otherwise_is_scored_anew(searched: Path) -> Non
     assert pair.known(search.cases, ending) is not None
     first, second = pair.runs
     more = replace(first, sampling=first.sampling.model_copy(update={"steps": first.sampling.steps + 1}))
-    assert Pair(more, second, pair.folder.parent).known(search.cases, ending) is None
+    assert RunPair(more, second, pair.folder.parent).known(search.cases, ending) is None
 
 
 def test_runs_can_be_chosen(searched: Path, tmp_path: Path, capsys: Any) -> None:
