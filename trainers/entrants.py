@@ -108,7 +108,9 @@ def _methods(chosen: Mapping[Path, Scored], *, merge: bool) -> list[list[Path]]:
     for run, scored in chosen.items():
         record = next(iter(scored.values()))[0]
         method = (record.trainer, record.plan, record.configuration, _tag_without_seed(record), str(record.options))
-        alike.setdefault((*method, tuple(record.members)), []).append(run)
+        planned = (record.plan_hash, record.iterations)  # a plan of one name may have been changed
+        members = tuple(re.sub(rf"(__|-)seed-{record.seed}$", "", name) for name in record.members)
+        alike.setdefault((*method, *planned, members), []).append(run)
     methods = []
     for runs in alike.values():
         by_seed = sorted(runs, key=lambda run: next(iter(chosen[run].values()))[0].seed)

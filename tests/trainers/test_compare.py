@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,9 @@ from autodiffseg.runs import RunRecord, run_name
 CASES = [f"case{i}" for i in range(8)]
 
 
-def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0", tag: str = "", seed: int = 0) -> None:
+def add_run(
+    workspace: Path, trainer: str, dice: list[float], *, fold: str = "0", tag: str = "", seed: int = 0, **changes: Any
+) -> None:
     """A validated fold whose first class scores `dice` and whose second scores 0.1 less."""
     name = run_name(trainer, "cpu", "3d_fullres", tag)
     folder = workspace / "results" / "Dataset001_Toy" / name / f"fold_{fold}"
@@ -36,7 +39,7 @@ def add_run(workspace: Path, trainer: str, dice: list[float], *, fold: str = "0"
         finished=True,
         training_seconds=120.0,
         parameters=1_500_000,
-    )
+    ).model_copy(update=changes)
     record.save(folder / "run.json")
     scores = tuple(
         CaseScores(
@@ -175,6 +178,22 @@ def test_three_seeds_are_one_row_with_an_interval_over_trainings(workspace: Path
         "recycling seed-1",
         "recycling seed-2",
     }
+
+
+@pytest.mark.parametrize("change", [{"iterations": 20, "iterations_done": 20}, {"plan_hash": "another"}])
+def test_trainings_that_differ_in_more_than_their_seed_are_rows_of_their_own(
+    workspace: Path, change: dict[str, Any]
+) -> None:
+    add_run(workspace, "recycling", [0.9] * 8, tag="seed-1", seed=1)
+    add_run(workspace, "recycling", [0.9] * 8, tag="seed-2", seed=2, **change)
+    assert set(compared(workspace)) == {"recycling", "recycling seed-1", "recycling seed-2", "supervised"}
+
+
+def test_three_seeds_of_an_ensemble_are_one_row_too(workspace: Path) -> None:
+    for seed, tag in ((0, ""), (1, "seed-1"), (2, "seed-2")):
+        members = {run_name(trainer, "cpu", "3d_fullres", tag): f"weights {seed}" for trainer in ("a", "b")}
+        add_run(workspace, "ensemble", [0.9] * 8, tag=tag, seed=seed, members=members)
+    assert set(compared(workspace)) == {"ensemble (3 trainings)", "recycling", "supervised"}
 
 
 def test_two_seeds_are_two_rows(workspace: Path) -> None:
