@@ -106,7 +106,8 @@ def load_weights(trainer: Trainer, weights: dict[str, torch.Tensor], *, source: 
     try:
         trainer.network.load_state_dict(weights)
     except RuntimeError as error:
-        raise UserError(f"{source} does not fit this network: {str(error).splitlines()[-1].strip()}") from error
+        # With many differences the last line names one shape, or a whole list of names.
+        raise UserError(f"{source} does not fit this network: {str(error).splitlines()[-1].strip():.200}") from error
 
 
 def require_same_training(content: dict[str, Any], trainer: Trainer, name: str, *, source: Path) -> None:
