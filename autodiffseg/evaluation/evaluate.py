@@ -67,6 +67,7 @@ def command(
     from autodiffseg.evaluation.calibration_folder import evaluate_calibration, evaluate_error_detection
     from autodiffseg.evaluation.folder import evaluate_folder
     from autodiffseg.evaluation.metrics import DEFAULT, read_metrics
+    from autodiffseg.evaluation.placement import require_same_orientation
     from autodiffseg.evaluation.summary import CASES_CSV, summary_csv, write_summary
     from autodiffseg.preprocessing.parallel import default_processes
 
@@ -76,6 +77,9 @@ def command(
             raise UserError(f"{folder} is no folder.")
     ending, cases = find_cases(predictions, references, intersection=intersection)
     spec = find_labels(predictions, references, cases, ending, dataset_json)
+    require_same_orientation(
+        {case: (predictions / f"{case}{ending}", references / f"{case}{ending}") for case in cases}
+    )
     columns = (TextColumn("Scoring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("score", total=len(cases))

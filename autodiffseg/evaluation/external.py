@@ -10,6 +10,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Entrant
 from autodiffseg.evaluation.folder import ScoringTask, read_pair
 from autodiffseg.evaluation.overlap import label_values
+from autodiffseg.evaluation.placement import require_same_orientation
 from autodiffseg.evaluation.scoring import score_label_maps
 from autodiffseg.evaluation.summary import CaseScores
 from autodiffseg.labels import LabelSpec
@@ -82,12 +83,14 @@ def score_external(
         on_case: called after each case.
 
     Raises:
-        UserError: names every prediction that cannot be read, lies on another grid or holds other labels.
+        UserError: names every prediction that cannot be read, lies on another grid or holds other labels; the first one
+            whose voxel axes run elsewhere than its reference's.
     """
     tasks = {
         case: ScoringTask(case, path, references / f"{case}{ending}", spec, tuple(metrics))
         for case, path in predictions.items()
     }
+    require_same_orientation({case: (task.prediction, task.reference) for case, task in tasks.items()})
     count = useful_processes([task.reference for task in tasks.values()], processes)
     scored = for_each_case(score_external_case, tasks, processes=count, on_case=on_case)
     return Entrant(name, scored, {}, facts={"kind": "external"})

@@ -8,6 +8,7 @@ import pytest
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.evaluation.folder import evaluate_folder
+from autodiffseg.evaluation.placement import require_same_orientation
 from autodiffseg.evaluation.summary import load_summary
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -20,7 +21,10 @@ def test_all_rows_equal_nnunets_own(real_data: Path) -> None:
         (path,) = fold.rglob("summary.json")
         theirs = {case.case: case for case in load_summary(path).cases}
         cases = sorted(set(theirs) & set(dataset.cases))
-        ours = evaluate_folder(path.parent, dataset.folder / "labelsTr", dataset.spec, ending=".nii.gz", cases=cases)
+        labels = dataset.folder / "labelsTr"
+        files = [f"{case}.nii.gz" for case in cases]
+        require_same_orientation({file: (path.parent / file, labels / file) for file in files})
+        ours = evaluate_folder(path.parent, labels, dataset.spec, ending=".nii.gz", cases=cases)
         for case in ours.cases:
             for key, scores in case.metrics.items():
                 for metric in ("Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref"):
