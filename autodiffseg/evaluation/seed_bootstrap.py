@@ -21,7 +21,8 @@ def bootstrap_over_seeds(
     the variance that comes from training is taken too small by (n - 1)/n, as with every bootstrap; three are few.
 
     Args:
-        values: `(seeds, cases)`; a case that is NaN anywhere is left out.
+        values: `(seeds, cases)`; a case counts by the mean over the trainings that have a value of it, in the
+            samples too, and is left out where a method has none.
         baseline: `(seeds, cases)` of the other method on the same cases; its number of seeds may be another.
         seed: of the drawing.
         samples: bootstrap samples.
@@ -36,18 +37,23 @@ def bootstrap_over_seeds(
     shapes = [method.shape for method in methods]
     if min(shape[0] for shape in shapes) < FEWEST_SEEDS or len({shape[1] for shape in shapes}) > 1:
         raise ValueError(f"got {shapes} (seeds, cases); needed are {FEWEST_SEEDS} seeds and the same cases")
-    known = ~np.isnan(np.concatenate(methods)).any(axis=0)
-    count = int(known.sum())
+    shared = np.logical_and.reduce([(~np.isnan(method)).any(axis=0) for method in methods])
+    count = int(shared.sum())
     if not count:
         return Interval(float("nan"), float("nan"), float("nan"))
     generator = np.random.default_rng(seed)
-    cases = generator.multinomial(count, np.full(count, 1 / count), size=samples) / count  # (samples, cases)
-    total, mean = np.zeros(samples), 0.0
+    cases = generator.multinomial(count, np.full(count, 1 / count), size=samples).astype(np.float64)  # (samples, cases)
+    drawn_values, known_values = np.zeros((samples, count)), np.zeros(count)
     for method, sign in zip(methods, (1, -1), strict=False):
-        trainings = len(method)
-        drawn = generator.multinomial(trainings, np.full(trainings, 1 / trainings), size=samples) / trainings
-        total += sign * np.einsum("bs,sc,bc->b", drawn, method[:, known], cases, optimize=True)
-        mean += sign * float(method[:, known].mean())
+        trainings, told = len(method), method[:, shared]
+        known = ~np.isnan(told)
+        drawn = generator.multinomial(trainings, np.full(trainings, 1 / trainings), size=samples).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # none of the trainings of a sample has a value of the case
+            drawn_values += sign * (drawn @ np.where(known, told, 0)) / (drawn @ known)
+        known_values += sign * np.nanmean(told, axis=0)
+    cases[np.isnan(drawn_values)] = 0
+    with np.errstate(invalid="ignore"):  # nor of any case
+        means = (cases * np.nan_to_num(drawn_values)).sum(axis=1) / cases.sum(axis=1)
     tail = (1 - level) / 2
-    low, high = np.quantile(total, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high))
+    low, high = np.nanquantile(means, [tail, 1 - tail])
+    return Interval(float(known_values.mean()), float(low), float(high))

@@ -64,6 +64,15 @@ def test_only_three_trainings_on_both_sides_speak_of_training_anew() -> None:
     assert of_two.interval.high - of_two.interval.low < 0.01
 
 
+def test_a_mean_and_its_interval_over_seeds_are_of_the_same_units() -> None:
+    values = column([0.8] * 6 + [0.0], [0.8] * 6 + [NAN], [0.8] * 6 + [NAN])
+    baseline = column(*[[0.7] * 6 + [0.1]] * 3)
+    (score,) = score_columns(values, baseline, None, metric="Dice")
+    assert score.mean == score.interval.mean == pytest.approx(4.8 / 7)
+    assert score.difference.mean == pytest.approx((6 * 0.1 - 0.1) / 7)
+    assert (score.units, score.test.pairs) == (7, 7)
+
+
 def test_classes_without_a_value_are_left_out_of_the_foreground() -> None:
     values = np.array([[[0.2, NAN], [0.4, 0.8], [NAN, NAN]]])
     np.testing.assert_allclose(foreground_means(values), [[0.2, 0.6, NAN]])

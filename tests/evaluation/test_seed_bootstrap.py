@@ -48,8 +48,17 @@ def test_the_difference_changes_its_sign_with_the_order() -> None:
 def test_a_case_without_a_value_is_left_out_of_both() -> None:
     a, b = RNG.normal(size=(3, 20)), RNG.normal(size=(3, 20))
     gap = a.copy()
-    gap[1, 7] = np.nan
+    gap[:, 7] = np.nan
     assert bootstrap_over_seeds(gap, b) == bootstrap_over_seeds(np.delete(a, 7, axis=1), np.delete(b, 7, axis=1))
+
+
+def test_a_case_counts_by_the_trainings_that_have_a_value_of_it() -> None:
+    values = np.array([[0.2, 0.4], [0.4, np.nan], [0.6, np.nan]])
+    interval = bootstrap_over_seeds(values)
+    assert interval.mean == pytest.approx((0.4 + 0.4) / 2)
+    assert interval.high == pytest.approx(0.6)  # of the third training alone: there the second case has no value
+    shifted = bootstrap_over_seeds(values, np.zeros((3, 2)))
+    assert shifted.mean == pytest.approx(interval.mean)
 
 
 def test_nothing_known_gives_nothing() -> None:
