@@ -132,6 +132,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
         f"correlation, -1 to 1. On par: the interval of the Dice difference lies within ±{ON_PAR_DICE:g}, of "
         f"{FEWEST_PAIRS} pairs or more; open: neither different nor shown to be on par."
     )
+    if len(comparison.entrants) > 1:
+        yield _halves_left_out(comparison)
     several = [entrant for entrant in comparison.entrants if len(entrant.trainings) > 1]
     if several:
         told = ", ".join(f"{entrant.name} {len(entrant.trainings)}" for entrant in several)
@@ -187,6 +189,25 @@ def _range(interval: Interval, digits: int, *, signed: bool = False) -> str:
         return NOTHING
     sign = "+" if signed else ""
     return f"[{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
+
+
+def _halves_left_out(comparison: Comparison) -> str:
+    """What tests of classes do not see, and how many pairs that were."""
+    metric = "Dice" if "Dice" in comparison.metrics else comparison.metrics[0]
+    counts = []
+    for entrant in comparison.entrants:
+        if entrant.name == comparison.baseline:
+            continue
+        halves = 0
+        for key in comparison.classes:
+            score, baseline = (comparison.score(name, metric, key) for name in (entrant.name, comparison.baseline))
+            halves += score.units + baseline.units - 2 * score.test.pairs
+        counts += [f"{entrant.name} {halves}"] if halves else []
+    told = f"; such pairs of {metric}, units × classes: {', '.join(counts)}" if counts else ""
+    return (
+        "Tests per class leave out pairs of which one side has no value: where the reference is empty, a row that "
+        f"rightly predicts nothing is not compared with one that predicts something{told}."
+    )
 
 
 def _empty_masks(comparison: Comparison, entrant: Entrant) -> Iterator[str]:

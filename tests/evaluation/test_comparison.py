@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,17 @@ def test_a_page_says_what_its_p_values_speak_of() -> None:
     told = " ".join(notes(comparison(entrant("a", Dice=0.8), entrant("b", Dice=0.9), metrics=("Dice",))))
     assert "speaks of these trained models on these cases, not of training them anew" in told
     assert (show_p(None), show_p(0.00001), show_p(0.0312)) == ("–", "<0.0001", "0.0312")
+
+
+def test_pairs_of_which_one_side_has_no_value_are_counted() -> None:
+    right, wrong = entrant("right", Dice=0.9), entrant("wrong", Dice=0.9)
+    for case in CASES[:3]:
+        right.cases[case].metrics["1"].update(Dice=math.nan, n_pred=0, n_ref=0)
+        wrong.cases[case].metrics["1"].update(Dice=0.0, n_ref=0)
+    told = " ".join(notes(comparison(right, wrong, metrics=("Dice",))))
+    assert "such pairs of Dice, units × classes: wrong 3." in told
+    assert "such pairs" not in " ".join(notes(comparison(right, replace(right, name="b"), metrics=("Dice",))))
+    assert "Tests per class" not in " ".join(notes(comparison(right, metrics=("Dice",))))
 
 
 def test_a_metric_that_one_lacks_is_left_out_or_refused() -> None:
