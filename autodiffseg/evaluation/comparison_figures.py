@@ -73,8 +73,8 @@ def class_figure(comparison: Comparison, metric: Metric) -> Figure:
                 whiskerprops={"color": colour}, capprops={"color": colour},
             )  # fmt: skip
             x = at + (jitter.random(known.size) - 0.5) * width
-            label = entrant.name if place == 0 else None
-            plot.scatter(x, known, s=7, alpha=0.45, color=colour, linewidths=0, label=label, zorder=3)
+            plot.scatter(x, known, s=7, alpha=0.45, color=colour, linewidths=0, zorder=3)
+        plot.scatter([], [], s=7, alpha=0.45, color=colour, linewidths=0, label=entrant.name)
     plot.set_xticks(range(len(titles)), titles)
     plot.set_xlim(-0.6, len(titles) - 0.4)
     _finish(figure, plot, metric)

@@ -9,6 +9,7 @@ import pytest
 
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Comparison, Entrant, compare
+from autodiffseg.evaluation.comparison_figures import class_figure
 from autodiffseg.evaluation.comparison_tables import notes, show_p, verdict
 from autodiffseg.evaluation.marked_table import Cell, MarkedTable
 from autodiffseg.evaluation.metrics import find_metric
@@ -79,6 +80,17 @@ def test_pairs_of_which_one_side_has_no_value_are_counted() -> None:
     assert "such pairs of Dice, units × classes: wrong 3." in told
     assert "such pairs" not in " ".join(notes(comparison(right, replace(right, name="b"), metrics=("Dice",))))
     assert "Tests per class" not in " ".join(notes(comparison(right, metrics=("Dice",))))
+
+
+def test_the_legend_names_those_without_a_value_in_the_first_class() -> None:
+    rows = [entrant("a", Dice=0.8), entrant("b", Dice=0.9)]
+    for row in rows:
+        for scored in row.cases.values():
+            scored.metrics["2"] = dict(scored.metrics["1"])
+            scored.metrics["1"]["Dice"] = math.nan if row.name == "b" else 0.8
+    result = compare(rows, {"1": "one", "2": "two"}, baseline="a", metrics=("Dice",))
+    (legend,) = class_figure(result, find_metric("Dice")).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
 
 
 def test_a_metric_that_one_lacks_is_left_out_or_refused() -> None:
