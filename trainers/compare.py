@@ -33,6 +33,9 @@ def command(
     tag: Annotated[
         str | None, typer.Option(help="Only runs of this tag, of any seed; '' for those without one. Default: all.")
     ] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option("--seed", help="Only trainings of this seed; may be repeated. Default: all.")
+    ] = None,
     folds: Annotated[list[str] | None, typer.Option("--fold", help="Only this fold; may be repeated.")] = None,
     external: Annotated[
         list[str] | None,
@@ -96,7 +99,15 @@ def command(
     name = place.planned_dataset(dataset)
     declared = DatasetJson.load(place.dataset_json_path(name))
     classes = class_keys(declared.spec)
-    wanted = Wanted(tuple(trainers or ()), tuple(configurations or ()), plan, tuple(folds or ()), each_training, tag)
+    wanted = Wanted(
+        trainers=tuple(trainers or ()),
+        configurations=tuple(configurations or ()),
+        plan=plan,
+        folds=tuple(folds or ()),
+        each_training=each_training,
+        tag=tag,
+        seeds=tuple(seeds or ()),
+    )
     entrants, left_out = find_entrants(place, name, classes, wanted, required=not folders)
     references = place.reference_labels(name)
     predictions = {title: find_predictions(folder) for title, folder in folders.items()}

@@ -36,13 +36,15 @@ class Wanted:
     """Whether trainings that differ in their seed alone keep a row each."""
     tag: str | None = None
     """Without the seed; "" is no tag, None any."""
+    seeds: tuple[int, ...] = ()
 
     def fits(self, record: RunRecord) -> bool:
-        """Whether a run's configuration, plan and tag are asked for."""
+        """Whether a run's configuration, plan, tag and seed are asked for."""
         return (
             (not self.configurations or record.configuration in self.configurations)
             and self.plan in (None, record.plan)
             and self.tag in (None, _tag_without_seed(record))
+            and (not self.seeds or record.seed in self.seeds)
         )
 
 

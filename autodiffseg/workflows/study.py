@@ -136,6 +136,7 @@ class Study:
         words += [word for configuration in self.configurations for word in ("--configuration", configuration)]
         words += [word for fold in self.folds for word in ("--fold", fold)]
         words += ["--tag", self.tag]  # "" too: runs of other tags may have other folds, and be of another length
+        words += [word for seed in self.seeds for word in ("--seed", str(seed))]
         words += ["--baseline", self.baseline] if self.baseline is not None else []
         words += ["--html", str(self.html)]
         return Step("compare", ["compare", self.dataset, "--plan", self.plan, *words, *self.place])

@@ -219,6 +219,13 @@ def test_runs_of_another_tag_are_no_rows_and_their_cases_no_hindrance(workspace:
     assert set(compared(workspace, "--tag", "short")) == {"supervised short", "supervised short-seed-3"}
 
 
+def test_only_seeds_that_are_asked_for_are_rows(workspace: Path) -> None:
+    for seed in (1, 2):
+        add_run(workspace, "recycling", [0.9] * 8, tag=f"seed-{seed}", seed=seed)
+    assert set(compared(workspace, "--seed", "0")) == {"recycling", "supervised"}
+    assert set(compared(workspace, "--seed", "0", "--seed", "2")) == {"recycling", "recycling seed-2", "supervised"}
+
+
 def test_metrics_are_chosen_and_one_that_is_missing_is_refused(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

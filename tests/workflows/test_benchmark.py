@@ -121,6 +121,11 @@ def test_only_runs_of_its_own_tag_are_compared(place: Path, tag: str) -> None:
     assert parse(typed(place, "--tag", tag)[1][-1])["tag"] == tag
 
 
+def test_only_runs_of_its_own_seeds_are_compared(place: Path) -> None:
+    assert parse(typed(place)[1][-1])["seeds"] == [0]
+    assert parse(typed(place, "--seed", "1", "--seed", "2")[1][-1])["seeds"] == [1, 2]
+
+
 def test_the_step_that_fails_is_named_and_nothing_follows(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended, commands = typed(place, code=2)
     assert (ended, len(commands)) == (2, 1)
