@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.command_options import DatasetArgument, ProcessesOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
@@ -234,4 +235,4 @@ def _write_page(
 
     for sentence in write_report(path, result, place, name, asked_as=asked_as, steps=curves):
         console.print(f"- {sentence}", soft_wrap=True, markup=False)
-    console.print(f"Report: {path} ({path.stat().st_size / 1e6:.1f} MB)", soft_wrap=True, markup=False)
+    console.print(f"Report: {path} ({shown_bytes(path.stat().st_size)})", soft_wrap=True, markup=False)

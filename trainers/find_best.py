@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.command_options import DatasetArgument, DeviceOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
@@ -79,8 +80,7 @@ def command(
         console.print(line, soft_wrap=True, markup=False)
     size = search.bytes_to_predict()
     if size:
-        shown = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
-        console.print(f"Probabilities take {shown} at most, in {search.folder}.", soft_wrap=True)
+        console.print(f"Probabilities take {shown_bytes(size)} at most, in {search.folder}.", soft_wrap=True)
     with _stages() as stage:
         choice = search.run(choose_device(device), precision, stage)
     record = make_record(search, choice, prefer, postprocess)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.inference.probability_store import ITEM_BYTES
 from autodiffseg.preprocessing.case_memory import largest_cases
 from autodiffseg.preprocessing.free_memory import free_memory_bytes
@@ -81,6 +82,6 @@ def forecast(
         source = "--memory" if resources.memory_gb is not None else "half of the free memory"
         where = f"on disk in {outputs.folder}: {source} is {allowed / 1e9:.3g} GB"
     return (
-        f"Probabilities of the largest case take up to {one / 1e9:.3g} GB ({told}), {together / 1e9:.3g} GB with what "
+        f"Probabilities of the largest case take up to {shown_bytes(one)} ({told}), {shown_bytes(together)} with what "
         f"is written at the same time; they are kept {where}."
     )

@@ -220,5 +220,5 @@ def test_memory_is_told_beforehand(memory_gb: float, words: str, member: Any, ca
     outputs = PredictionOutputs(tmp_path / "out", ".nii.gz", samples=2)
     line = forecast([member(Noisy())], cases.values(), outputs, Resources(memory_gb, 1), steps=1)
     # 4 bytes for each of 3 channels on 11 × 12 × 11 voxels of 1 mm; one written, one filled, and the mean
-    assert "up to 1.74e-05 GB (3 channels on 11 × 12 × 11 voxels), 5.23e-05 GB with" in line
+    assert "up to 17.4 kB (3 channels on 11 × 12 × 11 voxels), 52.3 kB with" in line
     assert re.search(words, line)
