@@ -45,8 +45,9 @@ def command(
         record = read_manifest(path, archive)
         results = out or Workspace(workspace).results(record.dataset)
         folders = unpack(path, archive, record, results)
+    installed = {*registry.known(registry.TRAINERS), *registry.known(registry.ENSEMBLES)}
     for trainer in record.trainers:
-        if trainer not in registry.known(registry.TRAINERS):
+        if trainer not in installed:
             console.print(
                 f"Note: it was trained with {trainer}, which is not installed here and which predict imports by that "
                 "name; install it only from where you trust.",

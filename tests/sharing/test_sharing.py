@@ -184,7 +184,9 @@ def test_an_ensemble_brings_its_members_along(
     assert run(["export-model", str(ensemble), "-o", str(tmp_path / "x.zip")]) == 0
     assert run(["import-model", str(tmp_path / "x.zip"), "-o", str(tmp_path / "in")]) == 0
     assert len(list((tmp_path / "in").iterdir())) == 3
-    assert f"--model {tmp_path / 'in' / ensemble.name}\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"--model {tmp_path / 'in' / ensemble.name}\n" in told
+    assert "not installed" not in told
     imported = RunRecord.load(tmp_path / "in" / ensemble.name / "fold_0" / "run.json")
     for name, known in imported.members.items():
         assert known == checkpoint_id(tmp_path / "in" / name / "fold_0" / "checkpoint_last.pt")
