@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False)
 
+LONGEST_NAME = 20
+"""Characters of a class name that the table shows in one line."""
+
 SHOWN = ("Dice", "IoU", "HD95", "ASSD", "NSD@1mm")
 """Metrics of the table where none are named."""
 
@@ -190,8 +193,11 @@ def summary_table(summary: Summary, metrics: Sequence[str]) -> Table:
         return ["–" if math.isnan(value) else text for value, text in zip(values, texts, strict=True)]
 
     table = Table()
-    for name in ("Class", *(metric.title for metric in shown), "Both empty", "One empty"):
-        table.add_column(Text(name), justify="left" if name == "Class" else "right")
+    longest = max(map(len, summary.classes.values()))
+    # A terminal that is too narrow would else cut the names before it breaks the headings.
+    table.add_column("Class", min_width=min(longest, LONGEST_NAME), overflow="fold")
+    for name in (*(metric.title for metric in shown), "Both empty", "One empty"):
+        table.add_column(Text(name), justify="right")
     for key, name in summary.classes.items():
         one = summary.n_empty_prediction[key] + summary.n_empty_reference[key]
         table.add_row(Text(name), *figures(summary.mean[key]), str(summary.n_empty[key]), str(one))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from autodiffseg.cli import run
+from autodiffseg.evaluation.evaluate import SHOWN, summary_table
 from autodiffseg.evaluation.folder import evaluate_folder
 from autodiffseg.evaluation.summary import load_summary, write_summary
 from autodiffseg.geometry import Geometry
@@ -86,6 +89,17 @@ def test_the_table_shows_units_and_class_names_with_brackets(
     shown = capsys.readouterr().out
     assert "HD95 [mm]" in shown
     assert "[red]one[/blue]" in shown
+
+
+def test_a_narrow_terminal_keeps_the_class_names_whole(folders: tuple[Path, Path]) -> None:
+    spec = LabelSpec(labels={"background": 0, "Posterior": 1, "left_internal_carotid_artery": 2})
+    summary = evaluate_folder(*folders, spec, ending=".nii.gz", cases=["a"])
+    narrow = Console(width=80, file=io.StringIO(), record=True)
+    narrow.print(summary_table(summary, SHOWN))
+    shown = narrow.export_text()
+    assert "Posterior" in shown
+    assert "left_internal_caroti" in shown  # a longer one goes on in the next line
+    assert "d_artery" in shown
 
 
 def test_labels_come_from_dataset_json_beside_the_predictions(folders: tuple[Path, Path]) -> None:
