@@ -5,8 +5,8 @@ Command:
 
 Predicts the validation cases of fold 0 (plan `cpu`, 3d_fullres) by the command `predict`, with what has finished
 training in WORKSPACE: recycling with `--num-samples`, its mirrors in turn and without mirrors; supervised; and all
-training seeds of supervised together (of one seed alone: supervised and recycling together). What lies in SCRATCH
-already is not predicted again. Models of other folds are no control here: they were trained on these cases.
+training seeds of supervised together, and supervised and recycling together. What lies in SCRATCH already is not
+predicted again. Models of other folds are no control here: they were trained on these cases.
 
 Each uncertainty is scored as a detector of the wrong voxels of one label map, in the band of three voxels around it and
 the reference: AUROC per case, its mean over cases with a 95 % bootstrap interval, and the paired differences to two
@@ -76,15 +76,15 @@ def main() -> None:
     recycling, supervised = runs["recycling"][0], runs["supervised"]
     cases = list(RunRecord.load(fold_folder(recycling, FOLD) / RECORD).validation_cases)[: arguments.cases]
     images = link_images(raw, cases, arguments.scratch / "images")
-    together = supervised if len(supervised) > 1 else [supervised[0], recycling]
-    several = f"{len(supervised)} seeds of supervised" if len(supervised) > 1 else "supervised and recycling"
     draws = ["--num-samples", str(arguments.samples)]
     commands = {
         "recycling, mirrors in turn": ([recycling], [*draws, "--rotate-mirrors"]),
         "recycling, no mirrors": ([recycling], [*draws, "--no-mirroring"]),
         "supervised": (supervised[:1], ["--uncertainty"]),
-        several: (together, ["--uncertainty"]),
+        "supervised and recycling": ([supervised[0], recycling], ["--uncertainty"]),
     }
+    if len(supervised) > 1:
+        commands[f"{len(supervised)} seeds of supervised"] = (supervised, ["--uncertainty"])
     if arguments.all_mirrors:
         commands["recycling, all mirrors"] = ([recycling], draws)
     folders, told = {}, []
