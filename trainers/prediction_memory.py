@@ -80,7 +80,7 @@ def forecast(
     where = "in memory"
     if one > array_limit(members, outputs, resources):
         source = "--memory" if resources.memory_gb is not None else "half of the free memory"
-        where = f"on disk in {outputs.folder}: {source} is {allowed / 1e9:.3g} GB"
+        where = f"on disk in {outputs.folder}: {source} is {shown_bytes(allowed)}"
     return (
         f"Probabilities of the largest case take up to {shown_bytes(one)} ({told}), {shown_bytes(together)} with what "
         f"is written at the same time; they are kept {where}."

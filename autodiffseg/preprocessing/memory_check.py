@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_memory import largest_cases, preprocessing_bytes
@@ -40,6 +41,6 @@ def require_memory(images: Iterable[Sequence[Path]], plan: Plan, configuration: 
     )
     raise UserError(
         f"{configuration} of plan '{plan.name}' resamples to {grid} {unit}, for which the largest case needs about "
-        f"{needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; give {cure}, leave the configuration out "
+        f"{shown_bytes(needed)} of memory, and {shown_bytes(free)} are free; give {cure}, leave the configuration out "
         "with -c, or see whether the voxel sizes in the files are right."
     )

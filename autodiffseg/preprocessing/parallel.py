@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.errors import UserError
 from autodiffseg.preprocessing.free_memory import free_memory_bytes
 from autodiffseg.preprocessing.workers import Outcome, attempt, run_in_workers
@@ -46,8 +47,8 @@ def fitting_processes(processes: int, bytes_each: float, tell: Callable[[str], N
     fitting = processes if free is None else max(1, min(processes, int(USABLE * free / bytes_each)))
     if fitting < processes and tell is not None and free is not None:
         tell(
-            f"Note: {fitting} of {processes} processes work: one may need {bytes_each / 1e9:.1f} GB, "
-            f"and {free / 1e9:.1f} GB of memory are free."
+            f"Note: {fitting} of {processes} processes work: one may need {shown_bytes(bytes_each)}, "
+            f"and {shown_bytes(free)} of memory are free."
         )
     return fitting
 

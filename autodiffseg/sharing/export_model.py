@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.errors import UserError
 
 console = Console(highlight=False)
@@ -58,4 +59,4 @@ def command(
         console.print(f"- {model.name}: fold {', '.join(model.records)}", soft_wrap=True)
     for model in needed:
         console.print(f"- {model.name}, which is needed with it: fold {', '.join(model.records)}", soft_wrap=True)
-    console.print(f"Exported to {out} ({out.stat().st_size / 1e6:.1f} MB), with the ids of its cases.", soft_wrap=True)
+    console.print(f"Exported to {out} ({shown_bytes(out.stat().st_size)}), with the ids of its cases.", soft_wrap=True)

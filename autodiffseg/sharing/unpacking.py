@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from autodiffseg.byte_sizes import shown_bytes
 from autodiffseg.checkpoint_file import LAST, read_checkpoint
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
@@ -89,7 +90,7 @@ def unpack(path: Path, archive: zipfile.ZipFile, record: Manifest, results: Path
     needed = sum(file.bytes for file in record.files.values())
     existing = next(folder for folder in (results, *results.absolute().parents) if folder.is_dir())
     if needed > (free := shutil.disk_usage(existing).free):
-        raise UserError(f"{results} has {free / 1e9:.1f} GB free and the model needs {needed / 1e9:.1f} GB; free some.")
+        raise UserError(f"{results} has {shown_bytes(free)} free and the model needs {shown_bytes(needed)}; free some.")
     results.mkdir(parents=True, exist_ok=True)
     staging = results / f".tmp-{secrets.token_hex(4)}"
     staging.mkdir()

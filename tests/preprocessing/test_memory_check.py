@@ -24,7 +24,7 @@ def test_twice_the_free_memory_is_tried_and_more_is_not(
     monkeypatch.setattr(memory_check, "preprocessing_bytes", lambda *_: 1e9 if free == 0.4e9 else 7.7e9)
     images = [raw.images(case) for case in raw.cases]
     if refused:
-        with pytest.raises(UserError, match=r"needs about 1 GB of memory, and 0\.4 GB are free"):
+        with pytest.raises(UserError, match=r"needs about 1 GB of memory, and 400 MB are free"):
             require_memory(images, plan, "2d")
     else:
         require_memory(images, plan, "2d")

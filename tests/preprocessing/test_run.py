@@ -81,7 +81,7 @@ def test_too_little_memory_makes_it_one_process_and_says_so(
     raw, plan = RawDataset(phantom_raw), Plan.load(plan_path(planned_phantom))
     preprocess_dataset(raw, plan, "3d_fullres", tmp_path, processes=2, tell=notes.append)
     assert [note.partition(":")[2] for note in notes] == [
-        " 1 of 2 processes work: one may need 0.3 GB, and 0.0 GB of memory are free."
+        " 1 of 2 processes work: one may need 251 MB, and 1 kB of memory are free."
     ]
 
 
