@@ -30,6 +30,10 @@ class RunRecord(Record):
     """Every option of the trainer, defaults included."""
     plan_hash: str
     training_cases: tuple[str, ...] = ()
+    n_labelled: int | None = None
+    """Training cases that were kept of the fold's, or groups where cases belong to such; None: all."""
+    label_seed: int = 0
+    """Of the order in which they were chosen."""
     validation_cases: tuple[str, ...] = ()
     """The cases of the fold when the training began; a split that changes later does not concern it."""
     previous_run: str = ""
@@ -66,9 +70,26 @@ def run_name(trainer: str, plan: str, configuration: str, tag: str = "") -> str:
     return "__".join([trainer, plan, configuration, *([tag] if tag else [])])
 
 
-def whole_tag(tag: str, seed: int) -> str:
-    """The tag of a run's folder: the user's, and the seed where it is not 0."""
-    return "-".join(part for part in (tag, f"seed-{seed}" if seed else "") if part)
+def whole_tag(tag: str, seed: int, n_labelled: int | None = None, label_seed: int = 0) -> str:
+    """The tag of a run's folder: the user's, which few labels it has, and the seed where it is not 0."""
+    return "-".join(part for part in (tag, label_tag(n_labelled, label_seed), f"seed-{seed}" if seed else "") if part)
+
+
+def label_tag(count: int | None, seed: int) -> str:
+    """What a few-label run has in the tag of its folder: n3-ls0; "" for a run on all cases."""
+    return "" if count is None else f"n{count}-ls{seed}"
+
+
+def tag_without_seed(record: RunRecord) -> str:
+    """What trainings have in common that differ in their seed alone."""
+    return re.sub(rf"(^|-)seed-{record.seed}$", "", record.tag)
+
+
+def asked_tag(record: RunRecord) -> str:
+    """The tag as the user typed it: that of the folder without what was added."""
+    added = label_tag(record.n_labelled, record.label_seed)
+    tag = tag_without_seed(record)
+    return re.sub(rf"(^|-){added}$", "", tag) if added else tag
 
 
 def check_tag(tag: str) -> None:

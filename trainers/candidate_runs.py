@@ -13,7 +13,7 @@ from autodiffseg.checkpoint_file import LAST, checkpoint_id
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, load_summary
-from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records
+from autodiffseg.runs import VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records
 from autodiffseg.sampling import Sampling
 from autodiffseg.workspace import Workspace
 
@@ -156,15 +156,16 @@ def _add_fold(candidate: CandidateRun, fold: PreviousFold) -> None:
 
 def _command(record: RunRecord, fold: PreviousFold, workspace: Workspace) -> str:
     """The command line that makes a fold of a run."""
-    seed = f"seed-{record.seed}" if record.seed else ""
     asked = RunRequest(
         dataset=record.dataset,
         configuration=record.configuration,
         fold=fold.fold,
         trainer=record.trainer,
         plan=record.plan,
-        tag="" if record.members else record.tag.removesuffix(seed).removesuffix("-"),
+        tag="" if record.members else asked_tag(record),
         seed=record.seed,
+        n_labelled=record.n_labelled,
+        label_seed=record.label_seed,
         iterations=None,
         device=None,
         precision="auto",

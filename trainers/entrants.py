@@ -14,7 +14,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Entrant
 from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, Summary, load_summary
-from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records
+from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records, tag_without_seed
 from autodiffseg.workspace import Workspace
 
 from .run_cost import cost_cells, cost_numbers
@@ -43,7 +43,7 @@ class Wanted:
         return (
             (not self.configurations or record.configuration in self.configurations)
             and self.plan in (None, record.plan)
-            and self.tag in (None, _tag_without_seed(record))
+            and self.tag in (None, tag_without_seed(record))
             and (not self.seeds or record.seed in self.seeds)
         )
 
@@ -96,7 +96,7 @@ def find_entrants(
         parts = [_shown(record)]
         parts += [record.plan] if several_plans else []
         parts += [record.configuration] if several_configurations else []
-        tag = record.tag if len(runs) == 1 else _tag_without_seed(record)
+        tag = record.tag if len(runs) == 1 else tag_without_seed(record)
         parts += [tag] if tag else []
         parts += [f"({len(runs)} trainings)"] if len(runs) > 1 else []
         references = workspace.reference_labels(dataset)
@@ -109,7 +109,7 @@ def _methods(chosen: Mapping[Path, Scored], *, merge: bool) -> list[list[Path]]:
     alike: dict[tuple[Any, ...], list[Path]] = {}
     for run, scored in chosen.items():
         record = next(iter(scored.values()))[0]
-        method = (record.trainer, record.plan, record.configuration, _tag_without_seed(record), str(record.options))
+        method = (record.trainer, record.plan, record.configuration, tag_without_seed(record), str(record.options))
         planned = (record.plan_hash, record.iterations)  # a plan of one name may have been changed
         members = tuple(re.sub(rf"(__|-)seed-{record.seed}$", "", name) for name in record.members)
         alike.setdefault((*method, *planned, members), []).append(run)
@@ -137,8 +137,8 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored], references: Path) ->
     record = every[0][0]
     facts = {
         "kind": "run",
-        **record.model_dump(include={"trainer", "plan", "configuration"}),
-        "tag": _tag_without_seed(record),
+        **record.model_dump(include={"trainer", "plan", "configuration", "n_labelled", "label_seed"}),
+        "tag": tag_without_seed(record),
         "seeds": [next(iter(scored.values()))[0].seed for scored in runs.values()],
         "checkpoints": checkpoints,
         "sampling": every[0][1].notes.get("sampling"),
@@ -169,10 +169,6 @@ def _lying_in(folder: Path, file: str) -> str:
     """A file of that name in a folder; as it was told where there is none."""
     path = folder / file.replace("\\", "/").rpartition("/")[2]
     return str(path.resolve()) if path.is_file() else file
-
-
-def _tag_without_seed(record: RunRecord) -> str:
-    return re.sub(rf"(^|-)seed-{record.seed}$", "", record.tag)
 
 
 def _why_not(fold: str, record: RunRecord, summary: Summary | None, classes: Mapping[str, str]) -> str:

@@ -99,6 +99,8 @@ def command_of(job: Job, fold: PreviousFold, workspace: Workspace) -> str:
     else:
         words += _option("--tag", asked.tag)
         words += _option("--seed", asked.seed)
+        words += _option("--n-labelled", asked.n_labelled)
+        words += _option("--label-seed", asked.label_seed)
         words += _option("--iterations", asked.iterations)
         words += _option("--precision", asked.precision if asked.precision != "auto" else None)
         words += [word for setting in asked.settings for word in ("--set", setting)]

@@ -23,8 +23,10 @@ class RunRequest:
     device: str | None
     precision: str
     settings: Sequence[str]
+    n_labelled: int | None = None
+    label_seed: int = 0
 
     @property
     def whole_tag(self) -> str:
-        """The tag of the run's folder: the user's, and the seed where it is not 0."""
-        return whole_tag(self.tag, self.seed)
+        """The tag of the run's folder: the user's, which few labels it has, and the seed where it is not 0."""
+        return whole_tag(self.tag, self.seed, self.n_labelled, self.label_seed)

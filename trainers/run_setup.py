@@ -10,8 +10,9 @@ import torch
 from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
+from autodiffseg.few_labels import keep_labelled
 from autodiffseg.fingerprint import Fingerprint
-from autodiffseg.folds import load_folds, select_fold
+from autodiffseg.folds import Fold, load_folds, select_fold
 from autodiffseg.invocation import command_line
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.previous_stage import Watch
@@ -65,6 +66,13 @@ def prepare(
             f"--name {plan.name}`."
         )
     fold = select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
+    notes = []
+    if request.n_labelled is not None:
+        few = keep_labelled(
+            fold, request.n_labelled, seed=request.label_seed, group=dataset_json.group, name=request.fold
+        )
+        notes.append(_labelled(few, fold))
+        fold = few
 
     tag = request.whole_tag
     check_tag(tag)
@@ -84,7 +92,6 @@ def prepare(
 
     torch.manual_seed(request.seed)
     trainer = cls(plan, request.configuration, dataset_json, options, device=device, precision=precision)
-    notes = []
     if init_from is not None and not begun:
         taken, all_of_them = initialise_from(trainer, init_from)
         notes.append(f"{taken} of {all_of_them} weights taken from {init_from}.")
@@ -99,6 +106,8 @@ def prepare(
         options=options.model_dump(mode="json"),
         plan_hash=hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16],
         training_cases=fold.train,
+        n_labelled=request.n_labelled,
+        label_seed=request.label_seed,
         validation_cases=fold.val,
         previous_run=previous.folder.name if previous is not None else "",
         previous_checkpoints=previous.checkpoints() if previous is not None else {},
@@ -141,6 +150,12 @@ def load_finished(request: RunRequest, workspace: Workspace) -> tuple[Trainer, P
     run = workspace.results(dataset) / run_name(request.trainer, plan, request.configuration, request.whole_tag)
     folder = fold_folder(run, request.fold)
     return load_trainer(folder / LAST, choose_device(request.device), request.precision), folder
+
+
+def _labelled(few: Fold, fold: Fold) -> str:
+    """Which training cases are kept."""
+    named = ", ".join(few.train[:3]) + (", …" if len(few.train) > 3 else "")
+    return f"{len(few.train)} of the fold's {len(fold.train)} training cases count as labelled: {named}."
 
 
 def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> RunRecord:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
+from autodiffseg.errors import UserError
 
 console = Console(highlight=False)
 
@@ -23,6 +24,18 @@ def command(
     plan: PlanOption = None,
     tag: Annotated[str, typer.Option(help="Tells runs apart that are otherwise alike.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise; other than 0 it joins the tag.")] = 0,
+    n_labelled: Annotated[
+        int | None,
+        typer.Option(
+            "--n-labelled",
+            min=1,
+            help="Train on so many of the fold's training cases (or groups of such). Default: all.",
+        ),
+    ] = None,
+    label_seed: Annotated[
+        int | None,
+        typer.Option("--label-seed", min=0, help="Of the order in which --n-labelled takes them. Default: 0."),
+    ] = None,
     train_missing: Annotated[
         bool,
         typer.Option("--train-missing", help="Of a cascade: first train the folds of its previous stage that lack."),
@@ -55,6 +68,9 @@ def command(
     listed, or trained first with --train-missing: a new one with the options given here (but --init-from), one that was
     begun to its end as it was begun.
 
+    With --n-labelled all but a few training cases count as not labelled, and validation stays as it is. The cases of a
+    small number are among those of a larger one of the same --label-seed. The tag gets n3-ls0, for 3 and seed 0.
+
     An ensemble trains what lacks of its members, each as a run of its own with these options, and validates the
     mean of their probabilities. Its own run has no weights; it names its members. By default they are supervised and
     recycling; --set members=… names others.
@@ -70,6 +86,8 @@ def command(
       autodiffseg train 4 2d all --trainer diffusion --seed 1 --set learning_rate=0.001 --iterations 10000
 
       autodiffseg train 4 3d_cascade_fullres 0 --train-missing
+
+      autodiffseg train 110 2d 0 --trainer supervised --n-labelled 3 --label-seed 1
     """
     from autodiffseg.dataloading.batches import default_workers
     from autodiffseg.workspace import Workspace
@@ -78,6 +96,8 @@ def command(
     from .run_request import RunRequest
     from .training_session import TrainingSession
 
+    if label_seed is not None and n_labelled is None:
+        raise UserError("--label-seed chooses among the cases for --n-labelled; give that too, or leave it out.")
     request = RunRequest(
         dataset=dataset,
         configuration=configuration,
@@ -90,6 +110,8 @@ def command(
         device=device,
         precision=precision,
         settings=settings or (),
+        n_labelled=n_labelled,
+        label_seed=label_seed or 0,
     )
     session = TrainingSession(
         Workspace(workspace),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from autodiffseg.evaluation.comparison import Comparison
 
@@ -29,6 +30,7 @@ def run_facts(comparison: Comparison) -> Iterator[RunFacts]:
                     "Folder": run["folder"],
                     "Updates": f"{record['iterations_done']:,} of {record['iterations']:,}",
                     "Seed": str(record["seed"]),
+                    "Labelled": _labelled(record),
                     "Members": ", ".join(record["members"]),
                     "Sampling": _pairs(sampling) if isinstance(sampling, dict) else str(sampling or ""),
                     "Options": _pairs(record["options"]),
@@ -39,6 +41,12 @@ def run_facts(comparison: Comparison) -> Iterator[RunFacts]:
                 }
                 shown = tuple((name, value) for name, value in facts.items() if value)
                 yield RunFacts(f"{entrant.name}, seed {record['seed']}, fold {fold}", shown)
+
+
+def _labelled(record: dict[str, Any]) -> str:
+    """Of a few-label run: how many training cases it kept, or groups of them."""
+    count = record["n_labelled"]
+    return "" if count is None else f"{count} of the training cases, label seed {record['label_seed']}"
 
 
 def _pairs(values: dict[str, object]) -> str:

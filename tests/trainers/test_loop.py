@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from autodiffseg.errors import UserError
-from autodiffseg.runs import RunRecord
+from autodiffseg.runs import RunRecord, asked_tag
 from autodiffseg.trainers.checkpoints import LAST, read_checkpoint
 from autodiffseg.trainers.loop import Loop
 from autodiffseg.trainers.patch_validation import patch_dice
@@ -34,7 +34,15 @@ def start(planned_phantom: Path, tmp_path: Path) -> Start:
     workspace = tmp_path / "workspace"
     shutil.copytree(planned_phantom, workspace)
 
-    def make(trainer: str = "recycling", *, tag: str = "", go_on: bool = False, seed: int = 0) -> tuple[Loop, Path]:
+    def make(
+        trainer: str = "recycling",
+        *,
+        tag: str = "",
+        go_on: bool = False,
+        seed: int = 0,
+        n_labelled: int | None = None,
+        label_seed: int = 0,
+    ) -> tuple[Loop, Path]:
         request = RunRequest(
             dataset="Phantom",
             configuration="3d_fullres",
@@ -47,6 +55,8 @@ def start(planned_phantom: Path, tmp_path: Path) -> Start:
             device="cpu",
             precision="fp32",
             settings=FAST,
+            n_labelled=n_labelled,
+            label_seed=label_seed,
         )
         loop, folder, _ = prepare(request, Workspace(workspace), go_on=go_on, init_from=None)
         return loop, folder
@@ -155,6 +165,29 @@ def test_the_record_keeps_the_cases_of_the_fold(start: Start) -> None:
     record = RunRecord.load(start("supervised")[1] / "run.json")
     assert record.validation_cases == ("phantom_003", "phantom_005")
     assert len(record.training_cases) == 4
+
+
+def test_few_labels_are_trained_on_alone_and_named_by_folder_and_record(start: Start) -> None:
+    loop, folder = start("supervised", n_labelled=2, label_seed=1, tag="mine", seed=3)
+    every, _ = start("supervised")
+    assert folder.parent.name == "supervised__cpu__3d_fullres__mine-n2-ls1-seed-3"
+    assert (loop.record.n_labelled, loop.record.label_seed, len(loop.record.training_cases)) == (2, 1, 2)
+    assert {*loop.record.training_cases} < {*every.record.training_cases}
+    assert {case for n in range(6) for case in loop.training.batch(n).cases} == {*loop.record.training_cases}
+    assert loop.record.validation_cases == every.record.validation_cases
+    assert (asked_tag(loop.record), asked_tag(every.record)) == ("mine", "")
+
+
+def test_more_labels_than_there_are_is_refused(start: Start) -> None:
+    with pytest.raises(UserError, match=r"--n-labelled 9: fold 0 has 4 training cases; ask for 4 or fewer\."):
+        start("supervised", n_labelled=9)
+
+
+def test_few_labels_in_the_folder_of_another_subset_are_refused(start: Start) -> None:
+    loop, _ = start("supervised", n_labelled=1)
+    loop.run(workers=0, on_update=nothing)
+    with pytest.raises(UserError, match="has training_cases"):
+        start("supervised", tag="n1-ls0", go_on=True)
 
 
 def test_a_missing_case_is_refused_for_fold_all_too(start: Start, tmp_path: Path) -> None:
