@@ -28,6 +28,7 @@ from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
 from autodiffseg.sharing.manifest import Manifest, SharedFile
+from autodiffseg.trainers.backbone import BackboneRecord, Preprocessing
 from autodiffseg.trainers.inference_record import CandidateRecord, InferenceRecord, LackRecord
 from autodiffseg.trainers.logbook import COLUMNS
 from autodiffseg.trainers.prediction_folder import ModelRecord, PredictionRecord
@@ -47,6 +48,7 @@ SECTIONS = {
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
     "run.json": (RunRecord,),
+    "pretraining.json": (BackboneRecord, Preprocessing),
     "uncertainty/, uncertainty.csv": (CaseUncertainty, ClassUncertainty),
     "The zip file of a model": (Manifest, SharedFile),
     "postprocessing.json": (Postprocessing, Rule, Trial, DiceFigures),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +12,16 @@ import torch
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.fingerprint import IntensityStatistics
-from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
+from autodiffseg.trainers.backbone import (
+    BackboneRecord,
+    backbone_network,
+    build_backbone,
+    checkpoint_content,
+    preprocessing_of,
+)
 from autodiffseg.trainers.base import Trainer
-from autodiffseg.trainers.checkpoints import trainer_class
+from autodiffseg.trainers.checkpoints import save_checkpoint, trainer_class
 from autodiffseg.trainers.options import read_settings
 
 MakeTrainer = Callable[..., Trainer]
@@ -111,3 +120,38 @@ def make_trainer() -> MakeTrainer:
 def make_batch() -> Callable[..., Batch]:
     """A function that makes a random batch."""
     return tiny_batch
+
+
+def tiny_backbone(**changes: Any) -> BackboneRecord:
+    """The record of a denoiser for `tiny_plan`, in 3D unless `plan` is another; the rest as `changes` say."""
+    plan: Plan = changes.pop("plan", tiny_plan())
+    told: dict[str, Any] = {
+        "dataset": plan.dataset,
+        "plan": plan.name,
+        "configuration": "patches",
+        "network": backbone_network(plan, "patches"),
+        "image_channels": 1,
+        "preprocessing": preprocessing_of(plan, "patches"),
+        "diffusion": DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False),
+        "updates": 5,
+        "ema_decay": 0.9999,
+        "pool_images": 3,
+        "pool_digest": "none",
+    }
+    return BackboneRecord(**(told | changes))
+
+
+@pytest.fixture
+def save_backbone(make_trainer: MakeTrainer, tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a seeded random backbone, as a pretraining would, and gives its file."""
+
+    def save(name: str = "backbone.pt", *, seed: int = 1, **changes: Any) -> Path:
+        record = tiny_backbone(**changes)
+        torch.manual_seed(seed)
+        weights = build_backbone(record).state_dict()
+        save_checkpoint(
+            tmp_path / name, make_trainer("supervised"), "pretraining", **checkpoint_content(record, weights)
+        )
+        return tmp_path / name
+
+    return save
