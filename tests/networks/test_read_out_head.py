@@ -23,6 +23,7 @@ GRIDS = {
     "2d": ((16, 24), [(4, 6), (8, 12), (16, 24)]),
     "2d odd": ((15, 21), [(5, 7), (5, 7), (15, 7)]),
     "2d not divisible": ((11, 13), [(3, 4), (5, 13), (11, 9)]),
+    "2d rounded": ((46, 4), [(14, 2), (42, 4), (46, 4)]),  # in float32, 46/14 and 46/42 · 3 are not the same
     "3d": ((8, 8, 12), [(2, 2, 3), (4, 4, 6), (8, 8, 12)]),
     "3d anisotropic": ((5, 16, 16), [(5, 2, 4), (5, 4, 8), (5, 16, 16)]),
     "3d coarse only": ((6, 9, 4), [(1, 3, 2), (2, 3, 4), (2, 9, 4)]),
@@ -181,6 +182,20 @@ def test_no_more_than_three_maps_of_full_resolution_exist_while_predicting() -> 
     with torch.no_grad(), LiveTensors(block=1) as tracker:
         ours(features, (16, 16, 16))
     assert tracker.peak < 3.3 * full
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "expected"), [("nearest", [(8, 12), (16, 24)]), ("linear", [(16, 24), (16, 24)])]
+)
+def test_a_coarse_map_takes_the_short_way_up(
+    interpolation: str, expected: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, ...]] = []
+    interpolate = F.interpolate
+    monkeypatch.setattr(F, "interpolate", lambda x, size, mode: (made.append(size), interpolate(x, size, mode=mode))[1])
+    size, shapes = GRIDS["2d"]
+    head((7, 5, 3, 7, 5, 3), interpolation=interpolation)(maps(shapes) * 2, size)
+    assert made == expected
 
 
 def test_points_cost_the_memory_of_points_alone() -> None:
