@@ -1,0 +1,55 @@
+"""Hashes of files that are remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from autodiffseg.errors import UserError
+from autodiffseg.file_hashes import hash_files
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Three files of different contents."""
+    paths = [tmp_path / name for name in ("one", "two", "three")]
+    for path in paths:
+        path.write_text(path.name)
+    return paths
+
+
+def test_hashes_are_those_of_the_bytes_in_the_order_given(files: list[Path], tmp_path: Path) -> None:
+    found = hash_files(files[::-1], tmp_path / "cache.json", threads=2)
+    assert list(found) == files[::-1]
+    assert found[files[0]] == hashlib.blake2b(b"one", digest_size=16).hexdigest()
+
+
+def test_only_files_that_have_changed_are_read_again(files: list[Path], tmp_path: Path) -> None:
+    read: list[Path] = []
+
+    def digest(path: Path) -> str:
+        read.append(path)
+        return path.read_text()
+
+    hash_files(files, tmp_path / "cache.json", threads=1, digest=digest)
+    files[1].write_text("changed")
+    os.utime(files[2], ns=(0, 7))
+    assert hash_files(files, tmp_path / "cache.json", threads=1, digest=digest)[files[1]] == "changed"
+    assert read == [*files, *files[1:]]
+
+
+def test_a_damaged_cache_is_made_anew(files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "cache.json").write_text("{")
+    found = hash_files(files, tmp_path / "cache.json", threads=1)
+    assert hash_files(files, tmp_path / "cache.json", threads=1, digest=lambda _: "not read") == found
+
+
+def test_an_unreadable_file_is_refused_or_put_aside(files: list[Path], tmp_path: Path) -> None:
+    gone, aside = tmp_path / "gone", dict[Path, str]()
+    with pytest.raises(UserError, match="gone cannot be read: No such file"):
+        hash_files([files[0], gone], tmp_path / "cache.json", threads=1)
+    assert list(hash_files([gone, files[0]], tmp_path / "cache.json", threads=1, unreadable=aside)) == files[:1]
+    assert list(aside) == [gone]
