@@ -19,8 +19,9 @@ from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.inference.probability_store import ProbabilityStore
 from autodiffseg.labels import LabelSpec
 from autodiffseg.sampling import SamplingRequest
+from autodiffseg.sound_case import read_sound_case
 
-from .case_reading import prepare_case, read_sound_case
+from .case_reading import prepare_case
 from .chosen_postprocessing import choose_postprocessing
 from .extra_output import CaseExtra
 from .model_choice import check_models
