@@ -25,6 +25,7 @@ from autodiffseg.plans import ConfigurationPlan, DiffusionPlan, NetworkPlan, Nor
 from autodiffseg.postprocessing.record import DiceFigures, Postprocessing, Trial
 from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.preprocessing.case_store import CaseProperties
+from autodiffseg.preprocessing.image_store import ImageProperties
 from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import Sampling
 from autodiffseg.sharing.manifest import Manifest, SharedFile
@@ -47,6 +48,7 @@ SECTIONS = {
     ),
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
+    "Unlabelled images": (ImageProperties,),
     "run.json": (RunRecord,),
     "pretraining.json": (BackboneRecord, Preprocessing),
     "uncertainty/, uncertainty.csv": (CaseUncertainty, ClassUncertainty),

@@ -105,13 +105,17 @@ class CaseStore:
         """
         return CaseProperties.load(self._path(case, "json"))
 
+    def image_file(self, case: str) -> Path:
+        """Where the image of a case lies."""
+        return self._path(case, "image.b2nd")
+
     def image(self, case: str) -> blosc2.NDArray:
         """The image `(C, Z, Y, X)` float32; indexing reads and decompresses only what is asked for.
 
         Raises:
             UserError: when the file is missing or damaged.
         """
-        return open_array(self._path(case, "image.b2nd"))
+        return open_array(self.image_file(case))
 
     def label(self, case: str) -> blosc2.NDArray:
         """The label `(A, Z, Y, X)` int16 with OUTSIDE around the body; indexing reads what is asked for.

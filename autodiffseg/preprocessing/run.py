@@ -83,12 +83,13 @@ def preprocess_dataset(
         sizes = largest_cases(job.images for job in jobs.values())
         processes = fitting_processes(processes, preprocessing_bytes(sizes, plan, configuration), tell)
     for_each_case(
-        _preprocess, jobs, processes=processes, on_case=on_case, quick=lambda case: _is_quick(jobs[case].images)
+        _preprocess, jobs, processes=processes, on_case=on_case, quick=lambda case: is_quick(jobs[case].images)
     )
     return cut_labels(store) if jobs else ()
 
 
-def _is_quick(files: tuple[Path, ...]) -> bool:
+def is_quick(files: tuple[Path, ...]) -> bool:
+    """Whether the image files of a case are so small that this process may do it while worker processes start."""
     return sum(path.stat().st_size for path in files if path.is_file()) < QUICK_BYTES
 
 

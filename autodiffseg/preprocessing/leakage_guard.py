@@ -1,0 +1,97 @@
+"""Which unlabelled images are labelled cases or test images: known by name, or by what is left after preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from autodiffseg.dataset import RawDataset
+from autodiffseg.errors import UserError
+from autodiffseg.file_hashes import hash_files
+from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.preprocessing.image_files import ImageFiles, find_images
+from autodiffseg.preprocessing.image_run import Grid, prepare_images
+from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore, stored_digest
+
+SHOWN = 3
+"""Leaks that a message names."""
+
+
+class KnownImage(NamedTuple):
+    """A labelled case or test image."""
+
+    case: str
+    digest: str
+    """Of the preprocessed array; "" when it cannot be read."""
+
+
+def known_labelled_images(store: CaseStore, images: ImageStore, *, threads: int) -> list[KnownImage]:
+    """The cases of a case store, of any fold.
+
+    Args:
+        store: the preprocessed cases.
+        images: a file beside its folder remembers their digests, so that only new cases are read.
+        threads: how many cases are read at a time.
+
+    Raises:
+        UserError: when a case is damaged.
+    """
+    paths = {case: store.image_file(case) for case in store.cases()}
+    digests = hash_files(paths.values(), images.beside("labelled_files.json"), threads=threads, digest=stored_digest)
+    return [KnownImage(case, digests[path]) for case, path in paths.items()]
+
+
+def known_test_images(raw: RawDataset, grid: Grid, images: ImageStore, *, processes: int) -> list[KnownImage]:
+    """What lies in imagesTs of a raw dataset; what cannot be read is known by its name alone.
+
+    Args:
+        raw: the labelled dataset.
+        grid: of its preprocessed cases.
+        images: a folder beside its own remembers the digests.
+        processes: at most.
+
+    Raises:
+        UserError: when they cannot be preprocessed though nothing is wrong with them, as for want of memory.
+    """
+    folder = raw.folder / "imagesTs"
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return []
+    found = find_images(folder, len(raw.json.channels))
+    good, broken = prepare_images(
+        found, grid, ImageStore(images.beside("test_images")), processes=processes, keep=False
+    )
+    digests = {image: properties.digest for image, properties in good.items()} | dict.fromkeys(broken, "")
+    return [KnownImage(image.name, digest) for image, digest in digests.items()]
+
+
+def leaks(images: Mapping[ImageFiles, ImageProperties | None], known: Iterable[KnownImage]) -> dict[ImageFiles, str]:
+    """Unlabelled image -> the known case that it is; of one without properties only the name is compared."""
+    names, digests = set(), {}
+    for case, digest in known:
+        names.add(case)
+        if digest:
+            digests[digest] = case
+    found = {}
+    for image, properties in images.items():
+        same = digests.get(properties.digest) if properties is not None else None
+        if same is not None or image.name in names:
+            found[image] = same or image.name
+    return found
+
+
+def refuse_leaks(found: Mapping[ImageFiles, str], dataset: str) -> None:
+    """Refuse unlabelled images that are known.
+
+    Raises:
+        UserError: when there are any; the message names the first.
+    """
+    if not found:
+        return
+    shown = [f"{image.files[0]} is {case}" for image, case in list(found.items())[:SHOWN]]
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    noun = "image is a labelled case or a test image" if len(found) == 1 else "images are labelled cases or test images"
+    raise UserError(
+        f"{len(found)} unlabelled {noun} of {dataset} by content or name ({'; '.join(shown)}{more}): what is learnt "
+        "from cannot be validated on. Take them away, or give --transductive, which is recorded; "
+        "--with-training-images --fold K learns from the training images of one fold alone."
+    )

@@ -1,0 +1,152 @@
+"""The unlabelled images that a network is pretrained on: found, checked, guarded against leaks and preprocessed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from autodiffseg.dataset import DatasetJson, RawDataset
+from autodiffseg.errors import UserError
+from autodiffseg.folds import Fold
+from autodiffseg.plans import Plan
+from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.preprocessing.image_files import ImageFiles, find_images, unlabelled_folders
+from autodiffseg.preprocessing.image_run import Grid, prepare_images
+from autodiffseg.preprocessing.image_store import ImageStore
+from autodiffseg.preprocessing.leakage_guard import known_labelled_images, known_test_images, leaks, refuse_leaks
+from autodiffseg.preprocessing.previous_stage import Watch
+from autodiffseg.problems import SHOWN
+from autodiffseg.workspace import Workspace
+
+FOLDER = "unlabelled"
+"""Beside the preprocessed cases of a configuration, in which only files are cases."""
+
+
+class Pool(NamedTuple):
+    """Preprocessed images to learn from without labels."""
+
+    store: ImageStore
+    """Holds all of them; of labelled cases under their own ids."""
+    images: tuple[str, ...]
+    """Ids, sorted; each image once."""
+    digests: dict[str, str]
+    """Id -> digest of the preprocessed array."""
+    labelled: tuple[str, ...]
+    """Labelled cases and test images of the dataset among them, sorted by their ids there."""
+    skipped: tuple[str, ...]
+    """Files of the broken ones that were passed over."""
+    notes: tuple[str, ...]
+    """Lines for the user."""
+
+    @property
+    def digest(self) -> str:
+        """Of all images, whatever their names and folders."""
+        return hashlib.blake2b("".join(sorted(self.digests.values())).encode(), digest_size=16).hexdigest()
+
+
+def prepare_pool(
+    dataset: str,
+    raw: RawDataset | None,
+    folders: Sequence[Path],
+    *,
+    plan: Plan,
+    configuration: str,
+    workspace: Workspace,
+    fold: Fold | None = None,
+    transductive: bool = False,
+    skip_broken: bool = False,
+    processes: int,
+    watch: Watch | None = None,
+) -> Pool:
+    """Bring unlabelled images onto the grid and the intensities of a labelled dataset's plan; what is done is kept.
+
+    Args:
+        dataset: full name of the labelled dataset, which has been planned and preprocessed.
+        raw: its raw folder, for the folders under `unlabelled` of its dataset.json and for its test images; None
+            when it is not at hand.
+        folders: of unlabelled images, or of datasets whose dataset.json lists such; none means the dataset's own.
+        plan: of the labelled dataset.
+        configuration: of the plan.
+        workspace: where it lies.
+        fold: whose training images are learnt from too; its validation cases are not.
+        transductive: let labelled cases and test images in.
+        skip_broken: pass over images that mean nothing.
+        processes: at most, for preprocessing; they change no byte.
+        watch: told how many images there are to preprocess, if any; what it returns is called after each.
+
+    Raises:
+        UserError: when there are no images, when some are broken or leak, or when the configuration is a cascade.
+    """
+    grid = Grid(plan, configuration)
+    before = plan.configuration(configuration).previous_stage
+    if before is not None:
+        raise UserError(
+            f"{configuration} is a cascade, which is shown segmentations beside the image; pretrain {before} or "
+            "another configuration that has no previous stage."
+        )
+    channels = len(DatasetJson.load(workspace.dataset_json_path(dataset)).channels)
+    found = _find(dataset, raw, folders, channels, optional=fold is not None)
+    cases = CaseStore(workspace.preprocessed(dataset) / plan.data_id(configuration))
+    store = ImageStore(cases.folder / FOLDER / "images", labelled=cases, cases=() if fold is None else fold.train)
+    notes: list[str] = []
+
+    known = known_labelled_images(cases, store, threads=processes)
+    own = {case: digest for case, digest in known if case in store.cases}
+    if raw is not None:
+        known += known_test_images(raw, grid, store, processes=processes)
+    elif not transductive:
+        notes.append(f"The raw images of {dataset} are not at hand: unlabelled ones were not compared with imagesTs.")
+    forbidden = [] if transductive else [one for one in known if one.case not in own]
+    refuse_leaks(leaks(dict.fromkeys(found), forbidden), dataset)  # by name, before anything is preprocessed
+
+    good, broken = prepare_images(found, grid, store, processes=processes, watch=watch)
+    if broken and not skip_broken:
+        raise UserError(_tell(broken))
+    refuse_leaks(leaks(good, forbidden), dataset)
+
+    digests, seen = dict(own), set(own.values())
+    for properties in sorted(good.values(), key=lambda properties: properties.image):
+        if properties.digest not in seen:
+            digests[properties.image] = properties.digest
+            seen.add(properties.digest)
+    if not digests:
+        raise UserError(
+            f"No unlabelled images remain: all {len(broken)} are broken, such as {next(iter(broken.values()))}"
+        )
+    if broken:
+        notes.append(f"{len(broken)} broken images are passed over, such as {next(iter(broken.values()))}")
+    if twice := len(good) + len(own) - len(digests):
+        notes.append(f"{twice} images are there more than once; each is learnt from once.")
+    labelled = tuple(sorted({*own, *leaks(good, known).values()}))
+    skipped = tuple(str(image.files[0]) for image in broken)
+    return Pool(store, tuple(sorted(digests)), digests, labelled, skipped, tuple(notes))
+
+
+def _find(
+    dataset: str, raw: RawDataset | None, folders: Sequence[Path], channels: int, *, optional: bool
+) -> list[ImageFiles]:
+    """The images of all folders.
+
+    Raises:
+        UserError: when there are none but they are not optional, or a folder is wrong.
+    """
+    if not folders and raw is not None:
+        folders = [raw.folder / name for name in raw.json.unlabelled]
+    if not folders and not optional:
+        where = "its raw folder is not at hand" if raw is None else "its dataset.json lists none under 'unlabelled'"
+        raise UserError(
+            f"There are no unlabelled images for {dataset}: {where}. Name their folders with --unlabelled FOLDER."
+        )
+    own = [place for folder in folders for place in unlabelled_folders(folder)]
+    return [image for folder in dict.fromkeys(own) for image in find_images(folder, channels)]
+
+
+def _tell(broken: Mapping[ImageFiles, str]) -> str:
+    noun = "image is" if len(broken) == 1 else "images are"
+    lines = [f"{len(broken)} unlabelled {noun} broken; mend or remove, or pass over with --skip-broken:"]
+    lines += [f"  {fault}" for fault in list(broken.values())[:SHOWN]]
+    if len(broken) > SHOWN:
+        lines.append(f"  … and {len(broken) - SHOWN} more")
+    return "\n".join(lines)
