@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ from autodiffseg.labels import UNKNOWN, LabelSpec
 from autodiffseg.plans import ConfigurationPlan
 
 if TYPE_CHECKING:
-    from autodiffseg.preprocessing.case_store import CaseStore
     from autodiffseg.preprocessing.previous_stage import PreviousStageStore
 
 
@@ -37,12 +36,28 @@ class Batch(NamedTuple):
     """The case of each sample."""
 
 
+class LabelledImages(Protocol):
+    """Where patches are read from: a `CaseStore`, or what behaves like one."""
+
+    def image(self, case: str) -> Any:
+        """`(C, Z, Y, X)` float32, read as it is indexed."""
+        ...
+
+    def label(self, case: str) -> Any:
+        """`(A, Z, Y, X)` int16, the reference first."""
+        ...
+
+    def locations(self, case: str) -> dict[int, npt.NDArray[np.int32]]:
+        """Index of a foreground class -> `(n, 3)` voxels of it."""
+        ...
+
+
 class BatchSource:
     """Makes the batches of one training, by number."""
 
     def __init__(
         self,
-        store: CaseStore,
+        store: LabelledImages,
         cases: Sequence[str],
         configuration: ConfigurationPlan,
         spec: LabelSpec,
