@@ -31,7 +31,7 @@ from autodiffseg.sampling import Sampling
 from autodiffseg.sharing.manifest import Manifest, SharedFile
 from autodiffseg.trainers.backbone import BackboneRecord, Preprocessing
 from autodiffseg.trainers.inference_record import CandidateRecord, InferenceRecord, LackRecord
-from autodiffseg.trainers.logbook import COLUMNS
+from autodiffseg.trainers.logbook import FIRST, LAST
 from autodiffseg.trainers.prediction_folder import ModelRecord, PredictionRecord
 from autodiffseg.uncertainty.case_uncertainty import CaseUncertainty, ClassUncertainty, table_text
 
@@ -88,8 +88,10 @@ def test_every_key_in_a_table_exists(title: str) -> None:
     assert table_keys(title) - keys_of(title) == set()
 
 
-def test_the_columns_of_the_progress_file_are_explained() -> None:
-    assert table_keys("progress.csv") == set(COLUMNS)
+def test_the_columns_of_the_progress_file_are_explained(trained_phantom: Path) -> None:
+    text = next(trained_phantom.glob("results/*/recycling*/fold_0/progress.csv")).read_text()
+    assert table_keys("progress.csv") == set(text.splitlines()[0].split(","))
+    assert {*FIRST, *LAST} < table_keys("progress.csv")
 
 
 @pytest.mark.parametrize("name", ["last", "best"])

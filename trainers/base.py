@@ -1,85 +1,35 @@
-"""Trainer: what every way of training shares. A trainer answers: what does the network see, and what is the loss?"""
+"""Trainer: what every way of training a segmentation shares."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from autodiffseg.dataloading.batches import Batch
-from autodiffseg.dataset import DatasetJson
+from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.losses.segmentation import Loss, probabilities_of, segmentation_loss
-from autodiffseg.memory.estimate import TrainingMemory
 from autodiffseg.networks.unet import UNet
-from autodiffseg.plans import Plan
-from autodiffseg.runs import RunRecord
 from autodiffseg.sampling import NoiseSource, Sampling
 
+from .learner import Learner, Look
 from .options import TrainerOptions
-from .precision import Precision, autocast
+from .precision import autocast
 
 
-class Trainer(ABC):
+class Trainer(Learner):
     """One network, its loss and its prediction for one configuration of a plan.
 
     The loop, data, checkpoints, validation and logging are given; a subclass overrides `build_network`, `loss` and
-    `predict_steps`, or less. Everything random in `loss` is drawn from the generator it is given, so that update n of
-    a run is the same whether or not the run was interrupted before.
+    `predict_steps`, or less.
     """
 
     Options: ClassVar[type[TrainerOptions]] = TrainerOptions
-
-    def __init__(
-        self,
-        plan: Plan,
-        configuration: str,
-        dataset: DatasetJson,
-        options: TrainerOptions,
-        *,
-        device: torch.device,
-        precision: Precision,
-    ) -> None:
-        """Build the network of one configuration, with random weights, on `device`.
-
-        Raises:
-            UserError: when the plan has no such configuration.
-        """
-        self.plan = plan
-        self.configuration_name = configuration
-        self.configuration = plan.configuration(configuration)
-        self.dataset = dataset
-        self.spec = dataset.spec
-        self.options = options
-        self.device = device
-        self.precision: Precision = precision
-        self.network = self.build_network().to(device)
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # patches are all of one size, so the search for kernels pays
-        if device.type == "cpu":
-            # A tenth faster per update on a CPU; on CUDA it makes instance norm slower.
-            layout = torch.channels_last_3d if self.configuration.dimensions == 3 else torch.channels_last
-            self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
-
-    def prepare_prediction(self) -> None:
-        """Switch the network to evaluation; it is not trained any more.
-
-        On a CPU patches are predicted one at a time, and that is a tenth faster with channels first.
-        """
-        self.network.eval()
-        if self.device.type == "cpu":
-            self.network = self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # typed for tensors only
-
-    @abstractmethod
-    def build_network(self) -> UNet:
-        """The network, on the CPU, with random weights."""
-
-    @abstractmethod
-    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
-        """The loss of one batch that lies on `device`, with gradient; `rng` is on the same device."""
+    look_columns: ClassVar[dict[str, str]] = {"validation_patch_dice": "Dice on validation patches"}
+    options: TrainerOptions
 
     @abstractmethod
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
@@ -95,58 +45,26 @@ class Trainer(ABC):
         """The steps of `predict_steps` one by one, for windows that go them together; None where there is one only."""
         return None
 
-    def state(self) -> dict[str, Tensor]:
-        """What training needs beside the network to go on as if it had not been interrupted; kept in checkpoints."""
-        return {}
+    def prepare_prediction(self) -> None:
+        """Switch the network to evaluation; it is not trained any more.
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state`, whose tensors may lie on another device."""
-        return
-
-    def before_training(self, record: RunRecord) -> None:
-        """Called before the first update of every sitting, with what is to be done; never for prediction.
-
-        Raises:
-            UserError: when what training needs besides is missing or wrong.
+        On a CPU patches are predicted one at a time, and that is a tenth faster with channels first.
         """
-        return
+        self.network.eval()
+        if self.device.type == "cpu":
+            self.network = self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # typed for tensors only
 
-    def kept(self) -> Iterable[Tensor]:
-        """The tensors beside the network that stay in memory while it is trained; they count as its weights do."""
-        return self.state().values()
+    def look(self, source: BatchSource, *, batches: int) -> Look:
+        """The Dice of a few validation patches, sampled as planned."""
+        from .patch_validation import patch_dice
+        from .prediction import choose_sampling
 
-    def after_update(self) -> None:
-        """Called after every update of the weights."""
-        return
+        dice = patch_dice(self, source, choose_sampling(self.plan), batches=batches)
+        return Look(dice, {"validation_patch_dice": dice})
 
     def passes(self, sampling: Sampling) -> int:
         """Network calls that one prediction of a patch takes."""
         return 1
-
-    @classmethod
-    def training_memory(
-        cls, plan: Plan, configuration: str, dataset: DatasetJson, *, precision: Precision = "fp16"
-    ) -> TrainingMemory:
-        """Bytes of tensors that one update takes on CUDA with default options, counted without a GPU.
-
-        Raises:
-            UserError: when the trainer cannot be run without data.
-        """
-        from .training_memory import training_memory
-
-        return training_memory(cls, plan, configuration, dataset, cls.Options(), precision=precision)
-
-    @property
-    def image_channels(self) -> int:
-        """C, channels of an image; a cascade's has those of the previous stage's segmentation behind its own."""
-        shown = len(self.spec.foreground) if self.configuration.previous_stage is not None else 0
-        return len(self.configuration.normalisation) + shown
-
-    def logits(self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None) -> Tensor | list[Tensor]:
-        """One network call in the run's precision, in an autocast context of its own."""
-        with autocast(self.device, self.precision):
-            result: Tensor | list[Tensor] = self.network(image, mask, level)
-        return result
 
     def probabilities(
         self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None, *, network: UNet | None = None
@@ -158,7 +76,7 @@ class Trainer(ABC):
         self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None, *, network: UNet | None = None
     ) -> Tensor:
         """The finest output `(B, K, *patch)` of one call of `network` (None: the trained one), like `logits`."""
-        chosen = self.network if network is None else network
+        chosen = cast(UNet, self.network) if network is None else network
         with autocast(self.device, self.precision):
             return chosen.denoise(chosen.encode(image), mask, level)
 

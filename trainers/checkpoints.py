@@ -15,6 +15,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
 
 from .base import Trainer
+from .learner import Learner
 from .precision import Precision, choose_precision
 
 # What is known of the file alone is the ground's; here it is handed on beside what needs a trainer.
@@ -44,7 +45,7 @@ def trainer_class(name: str) -> type[Trainer]:
     return found
 
 
-def save_checkpoint(path: Path, trainer: Trainer, name: str, **state: Any) -> None:
+def save_checkpoint(path: Path, trainer: Learner, name: str, **state: Any) -> None:
     """Write a checkpoint atomically.
 
     Args:
@@ -97,7 +98,7 @@ def trainer_of(content: dict[str, Any], device: torch.device, precision: Precisi
     return trainer
 
 
-def load_weights(trainer: Trainer, weights: dict[str, torch.Tensor], *, source: Path) -> None:
+def load_weights(trainer: Learner, weights: dict[str, torch.Tensor], *, source: Path) -> None:
     """Copy all weights into the trainer's network.
 
     Raises:
@@ -110,7 +111,7 @@ def load_weights(trainer: Trainer, weights: dict[str, torch.Tensor], *, source: 
         raise UserError(f"{source} does not fit this network: {str(error).splitlines()[-1].strip():.200}") from error
 
 
-def require_same_training(content: dict[str, Any], trainer: Trainer, name: str, *, source: Path) -> None:
+def require_same_training(content: dict[str, Any], trainer: Learner, name: str, *, source: Path) -> None:
     """Refuse a checkpoint of another training: its weights may fit, since trainers share one network.
 
     Args:

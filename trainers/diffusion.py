@@ -46,6 +46,7 @@ class DiffusionTrainer(Trainer):
     """
 
     Options: ClassVar[type[TrainerOptions]] = DiffusionOptions
+    network: UNet
 
     def build_network(self) -> UNet:
         """A U-Net with one mask channel per class or region, told the noise level.

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from autodiffseg.memory.stand_in import meta_stands_for
 from autodiffseg.networks.blocks import ConvBlock
 
-from .base import Trainer
+from .learner import Learner
 from .precision import Precision, autocast
 from .training_memory import bare_loop, meta_batch, meta_twin
 
@@ -23,7 +23,7 @@ ENOUGH = 2.0
 """Seconds: a slow machine is timed once, not twice."""
 
 
-def expected_seconds(trainer: Trainer, updates: int) -> float:
+def expected_seconds(trainer: Learner, updates: int) -> float:
     """Seconds for so many updates on this machine's CPU.
 
     Multiplications and additions of the trainer's own update are counted without computing it, and two convolution
@@ -36,7 +36,7 @@ def expected_seconds(trainer: Trainer, updates: int) -> float:
     return update_operations(trainer) * updates / (REACHED * speed)
 
 
-def update_operations(trainer: Trainer) -> int:
+def update_operations(trainer: Learner) -> int:
     """Floating-point operations of one update of a trainer, counted on tensors without content."""
     with meta_stands_for("cpu"), meta_twin(trainer) as twin:
         loop = bare_loop(twin)

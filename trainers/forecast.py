@@ -11,8 +11,8 @@ from autodiffseg.memory.calibration import Reading, overhead_of, predicted_bytes
 from autodiffseg.memory.estimate import GB, TrainingMemory
 from autodiffseg.memory.visible_gpu import VisibleGpu, read_gpu, visible_gpu
 
-from .base import Trainer
 from .expected_time import expected_seconds
+from .learner import Learner
 from .loop import Loop
 from .training_memory import training_memory
 
@@ -55,7 +55,7 @@ class Forecast:
             remember(self.memory.peak, lambda: read(self.trainer.device))
 
 
-def memory_of(trainer: Trainer) -> TrainingMemory:
+def memory_of(trainer: Learner) -> TrainingMemory:
     """The tensors of one update of a trainer as it is set up.
 
     Raises:
@@ -67,7 +67,7 @@ def memory_of(trainer: Trainer) -> TrainingMemory:
     )
 
 
-def memory_line(name: str, trainer: Trainer, memory: TrainingMemory, gpu: VisibleGpu) -> str:
+def memory_line(name: str, trainer: Learner, memory: TrainingMemory, gpu: VisibleGpu) -> str:
     """What a training is predicted to take of a GPU, and the cure where that is more than there is."""
     needed = predicted_bytes(memory.peak, overhead_of(gpu.name, torch.__version__))
     told = (

@@ -16,13 +16,11 @@ from autodiffseg.losses.segmentation import Loss
 from autodiffseg.memory.peak import PeakMemory
 from autodiffseg.runs import RECORD, RunRecord
 
-from .base import Trainer
 from .checkpoints import BEST, LAST, load_weights, read_checkpoint, require_same_training, save_checkpoint
 from .interruption import interruption
+from .learner import Learner
 from .logbook import Logbook
 from .optimisation import learning_rate, make_optimiser
-from .patch_validation import patch_dice
-from .prediction import choose_sampling
 from .randomness import generator
 
 LOG_EVERY = 50
@@ -37,7 +35,7 @@ class Loop:
     """Trains one fold of one run, from the start or from its last checkpoint."""
 
     def __init__(
-        self, trainer: Trainer, record: RunRecord, folder: Path, training: BatchSource, validation: BatchSource
+        self, trainer: Learner, record: RunRecord, folder: Path, training: BatchSource, validation: BatchSource
     ) -> None:
         """Prepare to train.
 
@@ -52,7 +50,8 @@ class Loop:
             UserError: when the trainer lacks something that it needs.
         """
         trainer.before_training(record)
-        self.trainer, self.record, self.folder = trainer, record, folder
+        self.trainer, self.folder = trainer, folder
+        self.record = record.model_copy(update=trainer.recorded())
         self.training, self.validation = training, validation
         self.optimiser = make_optimiser(trainer.network, trainer.options)
         self.scaler = torch.amp.GradScaler(trainer.device.type, enabled=trainer.precision == "fp16")
@@ -86,7 +85,7 @@ class Loop:
             KeyboardInterrupt: after a checkpoint, when the user asked to stop.
         """
         began, memory = time.perf_counter() - self.record.training_seconds, PeakMemory(self.trainer.device)
-        logbook = Logbook(self.folder, resume_at=self.update)
+        logbook = Logbook(self.folder, looks=self.trainer.look_columns, resume_at=self.update)
         options, iterations = self.trainer.options, self.record.iterations
         self.trainer.network.train()
         tally, log_every = _Tally(), max(LOG_EVERY, iterations // MOST_ROWS)
@@ -132,20 +131,20 @@ class Loop:
 
     def _look(self, tally: _Tally) -> dict[str, float]:
         self._refuse_nonfinite(tally)
-        options, iterations = self.trainer.options, self.record.iterations
+        trainer, options = self.trainer, self.trainer.options
         row = {
             "update": float(self.update),
             **tally.means(),
             "learning_rate": self.optimiser.param_groups[0]["lr"],
-            "validation_patch_dice": math.nan,
+            **dict.fromkeys(trainer.look_columns, math.nan),
         }
-        if self.update % options.validate_every == 0 or self.update == iterations:
-            sampling = choose_sampling(self.trainer.plan)
-            dice = patch_dice(self.trainer, self.validation, sampling, batches=options.validation_batches)
-            row["validation_patch_dice"] = dice
-            if dice > self.best:
-                self.best = dice
+        if self.update % options.validate_every == 0 or self.update == self.record.iterations:
+            found = trainer.look(self.validation, batches=options.validation_batches)
+            row |= found.columns
+            if found.score > self.best:
+                self.best = found.score
                 self._save(BEST)
+            trainer.after_look(self.folder, self.update, self.validation)
         return row
 
     def _refuse_nonfinite(self, tally: _Tally) -> None:
@@ -165,9 +164,11 @@ class Loop:
             state = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict(), "best": self.best}
             state["trainer_state"] = self.trainer.state()
             state["training_seconds"] = self.record.training_seconds
+        state |= self.trainer.beside_weights(self.update)
         save_checkpoint(self.folder / name, self.trainer, self.record.trainer, update=self.update, **state)
         if name == LAST:
             self.record.save(self.folder / RECORD)
+            self.trainer.after_save(self.folder, self.update)
 
 
 class _Tally:
@@ -184,12 +185,7 @@ class _Tally:
         self.count = 0
 
     def add(self, loss: Loss, norm: torch.Tensor) -> None:
-        values = {
-            "loss": loss.total.detach(),
-            "dice_loss": loss.parts["dice"],
-            "cross_entropy": loss.parts["cross_entropy"],
-            "gradient_norm": norm.detach(),
-        }
+        values = {"loss": loss.total.detach(), **loss.parts, "gradient_norm": norm.detach()}
         self.count += 1
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import nn
 
-from .options import TrainerOptions
+from .options import LearningOptions
 
 
-def make_optimiser(network: nn.Module, options: TrainerOptions) -> torch.optim.Optimizer:
+def make_optimiser(network: nn.Module, options: LearningOptions) -> torch.optim.Optimizer:
     """AdamW over all parameters; norms and biases are not decayed."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
@@ -20,7 +20,7 @@ def make_optimiser(network: nn.Module, options: TrainerOptions) -> torch.optim.O
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
-def learning_rate(update: int, iterations: int, options: TrainerOptions) -> float:
+def learning_rate(update: int, iterations: int, options: LearningOptions) -> float:
     """The learning rate of update 0, 1, …: a linear rise, then half a cosine that ends at zero."""
     warmup = min(options.warmup, iterations // 10)
     if update < warmup:

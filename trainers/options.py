@@ -1,4 +1,4 @@
-"""Options of a trainer: every number that can be set with `--set name=value`, and how such settings are read."""
+"""Options of a training: every number that can be set with `--set name=value`, and how such settings are read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from autodiffseg.records import Record
 Options = TypeVar("Options", bound=Record)
 
 
-class TrainerOptions(Record):
-    """What all trainers have in common: optimisation, loss, and how often the loop looks up.
+class LearningOptions(Record):
+    """What all trainings have in common: optimisation, and how often the loop looks up.
 
     The defaults are one for all trainers, so that a comparison compares trainers (docs/methods.md says how they were
     chosen).
@@ -29,14 +29,6 @@ class TrainerOptions(Record):
     """Updates over which the learning rate rises from zero; then it falls to zero along a cosine."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; longer ones are scaled down to it."""
-    dice_weight: float = Field(default=1.0, ge=0)
-    """Of the Dice loss."""
-    cross_entropy_weight: float = Field(default=1.0, ge=0)
-    """Of the cross-entropy."""
-    focal_weight: float = Field(default=0.0, ge=0)
-    """Of the focal loss, with γ = 2."""
-    mse_weight: float = Field(default=0.0, ge=0)
-    """Of the squared error of the clean mask, scaled to [-1, 1]."""
     augment: bool = True
     """Whether training patches are augmented."""
     validate_every: int = Field(default=500, ge=1)
@@ -45,6 +37,19 @@ class TrainerOptions(Record):
     """Batches of validation patches at each look: always the same ones."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Updates between two checkpoints."""
+
+
+class TrainerOptions(LearningOptions):
+    """What all segmentation trainers add: how much each loss counts."""
+
+    dice_weight: float = Field(default=1.0, ge=0)
+    """Of the Dice loss."""
+    cross_entropy_weight: float = Field(default=1.0, ge=0)
+    """Of the cross-entropy."""
+    focal_weight: float = Field(default=0.0, ge=0)
+    """Of the focal loss, with γ = 2."""
+    mse_weight: float = Field(default=0.0, ge=0)
+    """Of the squared error of the clean mask, scaled to [-1, 1]."""
 
     @model_validator(mode="after")
     def _something_is_minimised(self) -> Self:

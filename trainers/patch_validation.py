@@ -12,6 +12,7 @@ from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .base import Trainer
+from .learner import Learner
 from .randomness import generator
 
 
@@ -46,7 +47,7 @@ def decided(probabilities: Tensor, *, regions: bool) -> Tensor:
     return torch.zeros_like(probabilities).scatter_(1, chosen, 1.0)
 
 
-def batch_noise(trainer: Trainer, image: Tensor, n: int) -> NoiseSource:
+def batch_noise(trainer: Learner, image: Tensor, n: int) -> NoiseSource:
     """Noise for the patches of batch `n`: the same whenever it is asked for."""
 
     def noise(step: int, channels: int) -> Tensor:
@@ -57,7 +58,7 @@ def batch_noise(trainer: Trainer, image: Tensor, n: int) -> NoiseSource:
 
 
 @contextmanager
-def evaluation_mode(trainer: Trainer) -> Iterator[None]:
+def evaluation_mode(trainer: Learner) -> Iterator[None]:
     """Switch the network to evaluation and back."""
     trainer.network.eval()
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,20 +22,22 @@ from autodiffseg.memory.stand_in import meta_stands_for
 from autodiffseg.plans import Plan
 from autodiffseg.runs import RunRecord
 
-from .options import TrainerOptions
+from .options import LearningOptions
 from .precision import Precision
 
 if TYPE_CHECKING:
-    from .base import Trainer
+    from .learner import Learner
     from .loop import Loop
+
+Kind = TypeVar("Kind", bound="Learner")
 
 
 def training_memory(
-    cls: type[Trainer],
+    cls: type[Learner],
     plan: Plan,
     configuration: str,
     dataset: DatasetJson,
-    options: TrainerOptions,
+    options: LearningOptions,
     *,
     precision: Precision = "fp16",
     place: Place = "cuda",
@@ -72,7 +74,7 @@ def training_memory(
 
 
 @contextmanager
-def meta_twin(trainer: Trainer) -> Iterator[Trainer]:
+def meta_twin(trainer: Kind) -> Iterator[Kind]:
     """A trainer like `trainer` on the meta device, to run steps with in the block.
 
     Raises:
@@ -86,20 +88,20 @@ def meta_twin(trainer: Trainer) -> Iterator[Trainer]:
 
 
 def _on_meta(
-    cls: type[Trainer],
+    cls: type[Kind],
     plan: Plan,
     configuration: str,
     dataset: DatasetJson,
-    options: TrainerOptions,
+    options: LearningOptions,
     precision: Precision,
-) -> Trainer:
+) -> Kind:
     meta = torch.device("meta")
     with meta:
         return cls(plan, configuration, dataset, options, device=meta, precision=precision)
 
 
 @contextmanager
-def _told_in_a_line(cls: type[Trainer]) -> Iterator[None]:
+def _told_in_a_line(cls: type[Learner]) -> Iterator[None]:
     """Whatever a trainer of someone else does with numbers that are not there becomes a UserError."""
     try:
         yield
@@ -110,7 +112,7 @@ def _told_in_a_line(cls: type[Trainer]) -> Iterator[None]:
         raise UserError(f"The memory of {cls.__name__} cannot be traced without data: {reason:.200}") from error
 
 
-def meta_batch(trainer: Trainer) -> Batch:
+def meta_batch(trainer: Learner) -> Batch:
     """A batch of the plan's size without content."""
     planned, device = trainer.configuration, trainer.device
     image = torch.empty((planned.batch_size, trainer.image_channels, *planned.patch_size), device=device)
@@ -118,7 +120,7 @@ def meta_batch(trainer: Trainer) -> Batch:
     return Batch(image, label, ("",) * planned.batch_size)
 
 
-def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | None = None) -> TrainingMemory:
+def trace(trainer: Learner, batch: Batch, *, block: int, all_at_once: bool | None = None) -> TrainingMemory:
     """Run the loop's own step on `batch` and count.
 
     What the first update would leave behind is made by a step of the optimiser alone, on gradients of zero: that takes
@@ -147,7 +149,7 @@ def trace(trainer: Trainer, batch: Batch, *, block: int, all_at_once: bool | Non
 
 
 @contextmanager
-def _watched(trainer: Trainer, tracker: LiveTensors, between: list[int]) -> Iterator[None]:
+def _watched(trainer: Learner, tracker: LiveTensors, between: list[int]) -> Iterator[None]:
     """In the block, weights and gradients are counted as such, and `between` gets the bytes after every loss."""
     forward = trainer.loss
 
@@ -174,7 +176,7 @@ def _watched(trainer: Trainer, tracker: LiveTensors, between: list[int]) -> Iter
             hook.remove()
 
 
-def bare_loop(trainer: Trainer) -> Loop:
+def bare_loop(trainer: Learner) -> Loop:
     """The training loop with nothing but its step: no data, no folder, no gradient scaler (it keeps a few numbers)."""
     from .loop import Loop
 

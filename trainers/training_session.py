@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,6 +16,7 @@ from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.workspace import Workspace
 
+from .base import Trainer
 from .ensemble import is_ensemble, read_ensemble
 from .ensemble_run import ensemble_record, is_validated, load_members, member_states, run_folder
 from .forecast import Forecast
@@ -135,8 +137,9 @@ class TrainingSession:
 
             record = loop.run(workers=self.workers, on_update=show)
         console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
-        loop.trainer.prepare_prediction()
-        run_validation([TrainedFold(loop.trainer, folder)], folder, self.place)
+        trainer = cast(Trainer, loop.trainer)
+        trainer.prepare_prediction()
+        run_validation([TrainedFold(trainer, folder)], folder, self.place)
         return folder
 
 

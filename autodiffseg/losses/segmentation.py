@@ -16,7 +16,7 @@ from autodiffseg.losses.squared_error import squared_error
 
 
 class Loss(NamedTuple):
-    """What is minimised, and the parts that are logged."""
+    """What is minimised, and the parts that are logged under their names."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -70,4 +70,4 @@ def segmentation_loss(
         if mse_weight:
             more = more + mse_weight * weight * squared_error(probabilities, wanted, seen)
     total = dice_weight * dice_total + cross_entropy_weight * cross_entropy_total + more
-    return Loss(total, {"dice": dice_total.detach(), "cross_entropy": cross_entropy_total.detach()})
+    return Loss(total, {"dice_loss": dice_total.detach(), "cross_entropy": cross_entropy_total.detach()})
