@@ -12,6 +12,7 @@ import typer
 from autodiffseg import __version__, registry
 from autodiffseg.errors import UserError
 from autodiffseg.invocation import invoked_with
+from autodiffseg.several_values import command_class
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def build_app() -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, rich_help_panel=panel)
         else:
-            app.command(name, rich_help_panel=panel)(command)
+            app.command(name, cls=command_class(command), rich_help_panel=panel)(command)
     return app
 
 

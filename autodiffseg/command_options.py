@@ -28,3 +28,17 @@ DeviceOption = Annotated[
 PlanOption = Annotated[
     str | None, typer.Option("--plan", help="Name of the plan. Default: the only one, or 'default'.")
 ]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--n-labelled", metavar="N …", help="Numbers of labels, `all` among them, as in 1 3 6 all."),
+]
+LabelSeedsOption = Annotated[
+    list[int] | None,
+    typer.Option("--label-seeds", metavar="N …", min=0, help="Seeds of the choice of labels, as in 0 1 2."),
+]
+ShiftedOption = Annotated[
+    tuple[Path, Path, str] | None,
+    typer.Option(
+        "--shifted", metavar="IMAGES LABELS NAME", help="Labelled images of another domain, that models are tried on."
+    ),
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,3 +35,20 @@ def keep_labelled(fold: Fold, count: int, *, seed: int, group: Callable[[str], s
     order = np.random.RandomState(seed).permutation(len(units))  # its stream never changes between versions of numpy
     kept = {units[index] for index in order[:count]}
     return Fold(train=tuple(case for case in fold.train if owners[case] in kept), val=fold.val)
+
+
+def read_counts(asked: Sequence[str]) -> tuple[int | None, ...]:
+    """Numbers of labels from text; `all` is None.
+
+    Raises:
+        UserError: for anything else than whole numbers from 1 on, or one that comes twice.
+    """
+    counts: list[int | None] = []
+    for text in asked:
+        if text != "all" and not (text.isdecimal() and int(text) > 0):
+            raise UserError(f"--n-labelled {text}: whole numbers from 1 on and 'all' are possible.")
+        count = None if text == "all" else int(text)
+        if count in counts:
+            raise UserError(f"--n-labelled {text} is given twice.")
+        counts.append(count)
+    return tuple(counts)

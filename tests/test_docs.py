@@ -14,6 +14,7 @@ import typer
 
 from autodiffseg import registry
 from autodiffseg.cli import build_app
+from autodiffseg.several_values import repeated
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -51,7 +52,7 @@ def faults(line: str) -> list[str]:
     options = {name: option for option in command.params for name in (*option.opts, *option.secondary_opts)}
     options_without_value = {name for name, option in options.items() if getattr(option, "is_flag", False)}
     found, arguments = [], []
-    remaining = iter(words[1:])
+    remaining = iter(repeated(words[1:], getattr(command, "several_values", ())))
     for word in remaining:
         name = word.partition("=")[0]
         if name in ("--help", "--debug") or name in options_without_value:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodiffseg.errors import UserError
-from autodiffseg.few_labels import keep_labelled
+from autodiffseg.few_labels import keep_labelled, read_counts
 from autodiffseg.folds import Fold
 
 FOLD = Fold(train=tuple(f"case_{number:02d}" for number in range(24)), val=("held_out",))
@@ -56,3 +56,10 @@ def test_all_that_there_are_is_the_whole_fold_and_one_more_is_refused() -> None:
         kept(25)
     with pytest.raises(UserError, match=r"--n-labelled 9: fold 0 has 8 groups of training cases"):
         kept(9, cases_per_patient=3)
+
+
+def test_numbers_of_labels_are_read_and_mistakes_named() -> None:
+    assert read_counts(["1", "12", "all"]) == (1, 12, None)
+    for wrong, message in ((["0"], "whole numbers"), (["three"], "whole numbers"), (["1", "1"], "given twice")):
+        with pytest.raises(UserError, match=message):
+            read_counts(wrong)

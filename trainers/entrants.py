@@ -14,7 +14,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Entrant
 from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, Summary, load_summary
-from autodiffseg.runs import VALIDATION, RunRecord, dataset_runs, fold_folder, fold_records, tag_without_seed
+from autodiffseg.runs import VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records, tag_without_seed
 from autodiffseg.workspace import Workspace
 
 from .run_cost import cost_cells, cost_numbers
@@ -37,14 +37,23 @@ class Wanted:
     tag: str | None = None
     """Without the seed; "" is no tag, None any."""
     seeds: tuple[int, ...] = ()
+    asked_tag: str | None = None
+    """As it was typed, without what few labels and the seed add to it; None any."""
+    counts: tuple[int | None, ...] = ()
+    """Numbers of labels; None among them are the trainings on all."""
+    label_seeds: tuple[int, ...] = ()
+    """Of those on few labels."""
 
     def fits(self, record: RunRecord) -> bool:
-        """Whether a run's configuration, plan, tag and seed are asked for."""
+        """Whether a run's configuration, plan, tag, seed and labels are asked for."""
         return (
             (not self.configurations or record.configuration in self.configurations)
             and self.plan in (None, record.plan)
             and self.tag in (None, tag_without_seed(record))
             and (not self.seeds or record.seed in self.seeds)
+            and self.asked_tag in (None, asked_tag(record))
+            and (not self.counts or record.n_labelled in self.counts)
+            and (not self.label_seeds or record.n_labelled is None or record.label_seed in self.label_seeds)
         )
 
 

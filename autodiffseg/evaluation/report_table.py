@@ -35,13 +35,13 @@ class ReportTable:
         table = Table(title=self.title, title_justify="left")
         for name in self.header:
             table.add_column(Text(name), justify="right")  # Text: of a plain string Rich would swallow the [mm]
-        for row in self._shown():
+        for row in self.texts():
             table.add_row(*map(Text, row))
         return table
 
     def markdown(self) -> str:
         """Title, table and notes."""
-        lines = [self.header, ("---:",) * len(self.header), *self._shown()]
+        lines = [self.header, ("---:",) * len(self.header), *self.texts()]
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         return f"# {self.title}\n\n{table}\n\n" + "\n".join(f"- {note}" for note in self.notes) + "\n"
 
@@ -52,7 +52,8 @@ class ReportTable:
         csv.writer(text, lineterminator="\n").writerows([self.header, *rows])
         return text.getvalue()
 
-    def _shown(self) -> Iterator[tuple[str, ...]]:
+    def texts(self) -> Iterator[tuple[str, ...]]:
+        """The rows as they are shown."""
         for row in self.rows:
             yield tuple(_text(cell, digits) for cell, digits in zip(row, self.digits, strict=True))
 

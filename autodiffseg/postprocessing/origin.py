@@ -14,7 +14,7 @@ from autodiffseg.runs import VALIDATION, RunRecord, fold_folder, fold_records
 def validated_weights(model: Path) -> dict[str, tuple[str, ...]]:
     """Fold -> hashes of its last checkpoint, of an ensemble's members in the order of run.json; of validated folds."""
     return {
-        fold: _weights(model, record)
+        fold: weights_of(model, record)
         for fold, record in fold_records(model).items()
         if fold != "all" and (fold_folder(model, fold) / VALIDATION / SUMMARY).is_file()
     }
@@ -32,11 +32,12 @@ def folds_trained_anew(found: Postprocessing, model: Path, folds: Sequence[str])
     return [
         fold
         for fold in folds or [fold for fold, record in records.items() if record.finished]
-        if fold in found.checkpoints and fold in records and _weights(model, records[fold]) != found.checkpoints[fold]
+        if fold in found.checkpoints and fold in records and weights_of(model, records[fold]) != found.checkpoints[fold]
     ]
 
 
-def _weights(model: Path, record: RunRecord) -> tuple[str, ...]:
+def weights_of(model: Path, record: RunRecord) -> tuple[str, ...]:
+    """Hash of a fold's last checkpoint, of an ensemble's members in the order of run.json; without what is gone."""
     homes = [model.parent / name for name in record.members] or [model]
     paths = [fold_folder(home, record.fold) / LAST for home in homes]
     return tuple(checkpoint_id(path) for path in paths if path.is_file())

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from autodiffseg import __version__
 from autodiffseg.atomic import write_text
@@ -26,11 +22,10 @@ from autodiffseg.report.chosen_cases import chosen_cases
 from autodiffseg.report.conditions import conditions
 from autodiffseg.report.figures import figure_sections
 from autodiffseg.report.page_tables import cases_table, glance, page_table
+from autodiffseg.report.page_template import page_template
 from autodiffseg.report.plan_pages import plan_pages
 from autodiffseg.report.run_facts import run_facts
 from autodiffseg.workspace import Workspace
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
@@ -65,15 +60,7 @@ def write_report(
     pictures, lacking = _pictures(comparison, metric, workspace, dataset, asked_as, declared, on_case)
     cases, cut = cases_table(comparison, metric)
     names = list(declared.spec.foreground)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = code
-    text = environment.get_template("page.html").render(
+    text = page_template("page.html").render(
         dataset=dataset,
         title=f"{dataset}: comparison of trainers",
         comparison=comparison,
@@ -97,11 +84,6 @@ def write_report(
     )
     write_text(path, text)
     return lacking
-
-
-def code(text: str) -> Markup:
-    """A sentence in which what stands between backticks is a command; everything is escaped."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _pictures(

@@ -1,0 +1,117 @@
+"""The rows of a label curve: trained runs by method and number of labels, with their scores in every domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.errors import UserError
+from autodiffseg.evaluation.comparison import Entrant
+from autodiffseg.evaluation.label_curves import Domain, Place
+from autodiffseg.evaluation.shifted_set import ShiftedSet
+from autodiffseg.evaluation.summary import CaseScores, Summary, class_keys
+from autodiffseg.runs import RunRecord, asked_tag, fold_records
+from autodiffseg.workspace import Workspace
+
+from .entrants import Wanted, find_entrants
+
+Trainings = dict[Place, dict[str, Mapping[str, CaseScores]]]
+ScoreShifted = Callable[[ShiftedSet, Path, RunRecord], Summary]
+"""The scores of a shifted set by a fold of a run."""
+
+
+@dataclass(frozen=True)
+class FewLabelRows:
+    """What has been trained, and how it did."""
+
+    domains: list[Domain]
+    """The validation cases first, then the shifted sets."""
+    passes: dict[Place, str]
+    """Network calls of one prediction of a patch."""
+    left_out: list[str]
+    """Runs without scores, in sentences."""
+    folders: list[Path] = field(default_factory=list)
+    """Of the runs."""
+
+
+def find_rows(
+    workspace: Workspace,
+    dataset: str,
+    declared: DatasetJson,
+    wanted: Wanted,
+    shifted: Sequence[ShiftedSet],
+    score: ScoreShifted,
+) -> FewLabelRows:
+    """Put runs that differ in their seeds together as trainings of one row.
+
+    Args:
+        workspace: where results lie.
+        dataset: full name.
+        declared: its dataset.json.
+        wanted: which runs; `each_training` is taken for granted.
+        shifted: sets to be scored too.
+        score: gives their scores.
+
+    Raises:
+        UserError: when no run fits.
+    """
+    classes = class_keys(declared.spec)
+    entrants, left_out = find_entrants(workspace, dataset, classes, wanted)
+    inside: Trainings = {}
+    outside: dict[str, Trainings] = {each.name: {} for each in shifted}
+    passes: dict[Place, str] = {}
+    folders = []
+    for entrant in entrants:
+        (run,) = entrant.facts["runs"]
+        folder = Path(run["folder"])
+        records = {fold: record for fold, record in fold_records(folder).items() if fold in run["folds"]}
+        first = next(iter(records.values()))
+        place = Place(labels_of(first, declared), _method(first, entrants))
+        name = f"{first.label_seed}.{first.seed}"
+        inside.setdefault(place, {})[name] = entrant.cases
+        passes[place] = entrant.cost["Passes per patch"]
+        for each in shifted:
+            for fold, record in records.items():
+                scored = {case.case: case for case in score(each, folder, record).cases}
+                outside[each.name].setdefault(place, {})[f"{name}.{fold}"] = scored
+        folders.append(folder)
+    group = declared.group if declared.has_groups else None
+    domains = [Domain(dataset, classes, inside, group)]
+    domains += [Domain(each.name, each.classes, outside[each.name], each.group) for each in shifted]
+    return FewLabelRows(domains, passes, left_out, folders)
+
+
+def labels_of(record: RunRecord, declared: DatasetJson) -> int:
+    """Training cases that count as labelled, or groups of such; of a run on all, how many these are."""
+    return record.n_labelled or len({declared.group(case) for case in record.training_cases})
+
+
+def _method(record: RunRecord, among: Sequence[Entrant]) -> str:
+    """Trainer and tag, with what else tells it from the others."""
+    parts = [record.trainer.rpartition(":")[2]]
+    for name in ("plan", "configuration"):
+        several = len({entrant.facts[name] for entrant in among}) > 1
+        parts += [str(getattr(record, name))] if several else []
+    tag = asked_tag(record)
+    return " ".join([*parts, *([tag] if tag else [])])
+
+
+def choose_baseline(domains: Sequence[Domain], asked: str | None) -> str:
+    """The method that is asked for; else supervised, else the first.
+
+    Raises:
+        UserError: when there is none of that name.
+    """
+    names = list(dict.fromkeys(place.method for domain in domains for place in domain.trainings))
+    if asked is None:
+        return next((name for name in names if name.startswith("supervised")), names[0])
+    if asked not in names:
+        raise UserError(f"Baseline '{asked}' is not among {', '.join(names)}.")
+    return asked
+
+
+def commands_of(runs: Sequence[Path]) -> list[str]:
+    """The command lines that trained them, where they are known."""
+    return [record.command or str(run) for run in runs for record in fold_records(run).values()]
