@@ -17,7 +17,7 @@ from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.preprocessing.case_memory import largest_cases, preprocessing_bytes
 from autodiffseg.preprocessing.image_files import ImageFiles
-from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore, array_digest
+from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore
 from autodiffseg.preprocessing.parallel import fitting_processes, for_each_case, useful_processes
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.preprocessing.previous_stage import Watch
@@ -126,12 +126,7 @@ def _prepare(job: _Job) -> str:
     except UserError as error:
         text = str(error)
         return text if str(job.files[0].parent) in text else f"{job.files[0]}: {text}"
-    properties = ImageProperties(
-        image=job.image,
-        digest=array_digest(case.image),
-        shape=case.properties.shape,
-        spacing=case.properties.spacing,
-    )
+    properties = ImageProperties.of(job.image, case.image, case.properties.spacing)
     array = case.image if job.keep else None
     ImageStore(job.folder).write(properties, array, dimensions=settings.dimensions)
     return ""

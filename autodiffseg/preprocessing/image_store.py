@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from autodiffseg.preprocessing.case_store import CaseStore, open_array, storage_shapes, write_array
+from autodiffseg.preprocessing.image_sketch import sketch
 from autodiffseg.records import Record
 
 
@@ -25,6 +26,14 @@ class ImageProperties(Record):
     """Of the preprocessed grid, transposed, voxels."""
     spacing: tuple[float, float, float]
     """Of the preprocessed grid, transposed, mm."""
+    sketch: tuple[int, ...]
+    """By which a copy of another size is known, see `image_sketch`."""
+
+    @classmethod
+    def of(cls, image: str, array: npt.NDArray[np.float32], spacing: tuple[float, float, float]) -> Self:
+        """The record of a preprocessed image `(C, Z, Y, X)`."""
+        _, z, y, x = array.shape
+        return cls(image=image, digest=array_digest(array), shape=(z, y, x), spacing=spacing, sketch=sketch(array))
 
 
 class ImageStore:
@@ -86,12 +95,3 @@ def array_digest(array: npt.NDArray[np.float32]) -> str:
     """Of a preprocessed image `(C, Z, Y, X)`: 128 bits of BLAKE2b over its shape and voxels, in hexadecimal."""
     voxels = np.ascontiguousarray(array, dtype="<f4")
     return hashlib.blake2b(repr(voxels.shape).encode() + voxels.tobytes(), digest_size=16).hexdigest()
-
-
-def stored_digest(path: Path) -> str:
-    """The digest of the image in a blosc2 file.
-
-    Raises:
-        UserError: when the file is missing or damaged.
-    """
-    return array_digest(open_array(path)[:])

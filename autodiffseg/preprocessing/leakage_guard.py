@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from autodiffseg.dataset import RawDataset
@@ -11,7 +12,8 @@ from autodiffseg.file_hashes import hash_files
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.image_files import ImageFiles, find_images
 from autodiffseg.preprocessing.image_run import Grid, prepare_images
-from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore, stored_digest
+from autodiffseg.preprocessing.image_sketch import find_same
+from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore
 
 SHOWN = 3
 """Leaks that a message names."""
@@ -21,8 +23,8 @@ class KnownImage(NamedTuple):
     """A labelled case or test image."""
 
     case: str
-    digest: str
-    """Of the preprocessed array; "" when it cannot be read."""
+    properties: ImageProperties | None
+    """None when it cannot be read."""
 
 
 def known_labelled_images(store: CaseStore, images: ImageStore, *, threads: int) -> list[KnownImage]:
@@ -30,15 +32,24 @@ def known_labelled_images(store: CaseStore, images: ImageStore, *, threads: int)
 
     Args:
         store: the preprocessed cases.
-        images: a file beside its folder remembers their digests, so that only new cases are read.
+        images: a folder beside its own remembers their properties, so that only new cases are read.
         threads: how many cases are read at a time.
 
     Raises:
         UserError: when a case is damaged.
     """
     paths = {case: store.image_file(case) for case in store.cases()}
-    digests = hash_files(paths.values(), images.beside("labelled_files.json"), threads=threads, digest=stored_digest)
-    return [KnownImage(case, digests[path]) for case, path in paths.items()]
+    hashes = hash_files(paths.values(), images.beside("labelled_files.json"), threads=threads)
+    kept = ImageStore(images.beside("labelled"))
+
+    def look(case: str) -> KnownImage:
+        name = f"{case}-{hashes[paths[case]][:12]}"
+        if not kept.has(name):
+            kept.write(ImageProperties.of(name, store.image(case)[:], store.properties(case).spacing), None)
+        return KnownImage(case, kept.properties(name))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(look, paths))
 
 
 def known_test_images(raw: RawDataset, grid: Grid, images: ImageStore, *, processes: int) -> list[KnownImage]:
@@ -47,7 +58,7 @@ def known_test_images(raw: RawDataset, grid: Grid, images: ImageStore, *, proces
     Args:
         raw: the labelled dataset.
         grid: of its preprocessed cases.
-        images: a folder beside its own remembers the digests.
+        images: a folder beside its own remembers their properties.
         processes: at most.
 
     Raises:
@@ -57,23 +68,21 @@ def known_test_images(raw: RawDataset, grid: Grid, images: ImageStore, *, proces
     if not folder.is_dir() or not any(folder.iterdir()):
         return []
     found = find_images(folder, len(raw.json.channels))
-    good, broken = prepare_images(
-        found, grid, ImageStore(images.beside("test_images")), processes=processes, keep=False
-    )
-    digests = {image: properties.digest for image, properties in good.items()} | dict.fromkeys(broken, "")
-    return [KnownImage(image.name, digest) for image, digest in digests.items()]
+    kept = ImageStore(images.beside("test_images"))
+    good, _ = prepare_images(found, grid, kept, processes=processes, keep=False)
+    return [KnownImage(image.name, good.get(image)) for image in found]
 
 
 def leaks(images: Mapping[ImageFiles, ImageProperties | None], known: Iterable[KnownImage]) -> dict[ImageFiles, str]:
     """Unlabelled image -> the known case that it is; of one without properties only the name is compared."""
     names, digests = set(), {}
-    for case, digest in known:
+    for case, properties in known:
         names.add(case)
-        if digest:
-            digests[digest] = case
+        if properties is not None:
+            digests[properties.digest] = case
     found = {}
-    for image, properties in images.items():
-        same = digests.get(properties.digest) if properties is not None else None
+    for image, own in images.items():
+        same = None if own is None else digests.get(own.digest)
         if same is not None or image.name in names:
             found[image] = same or image.name
     return found
@@ -95,3 +104,20 @@ def refuse_leaks(found: Mapping[ImageFiles, str], dataset: str) -> None:
         "from cannot be validated on. Take them away, or give --transductive, which is recorded; "
         "--with-training-images --fold K learns from the training images of one fold alone."
     )
+
+
+def likeness_note(images: Mapping[ImageFiles, ImageProperties], known: Iterable[KnownImage]) -> list[str]:
+    """A line that names unlabelled images that look as known ones do, as a copy of another size does; none if none."""
+    found = find_same(
+        {str(image.files[0]): properties.sketch for image, properties in images.items()},
+        {case: properties.sketch for case, properties in known if properties is not None},
+    )
+    if not found:
+        return []
+    shown = [f"{image} like {case}, correlation {correlation:.4f}" for image, case, correlation in found[:SHOWN]]
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    noun = "image looks like a case" if len(found) == 1 else "images look like cases"
+    return [
+        f"{len(found)} unlabelled {noun} that is validated or tested on ({'; '.join(shown)}{more}): a copy of another "
+        "size or compression leaks as much as the image itself; take it away if it is one."
+    ]

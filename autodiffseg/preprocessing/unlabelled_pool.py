@@ -15,7 +15,13 @@ from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.image_files import ImageFiles, find_images, unlabelled_folders
 from autodiffseg.preprocessing.image_run import Grid, prepare_images
 from autodiffseg.preprocessing.image_store import ImageStore
-from autodiffseg.preprocessing.leakage_guard import known_labelled_images, known_test_images, leaks, refuse_leaks
+from autodiffseg.preprocessing.leakage_guard import (
+    known_labelled_images,
+    known_test_images,
+    leaks,
+    likeness_note,
+    refuse_leaks,
+)
 from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.problems import SHOWN
 from autodiffseg.workspace import Workspace
@@ -87,24 +93,25 @@ def prepare_pool(
             "another configuration that has no previous stage."
         )
     channels = len(DatasetJson.load(workspace.dataset_json_path(dataset)).channels)
-    found = _find(dataset, raw, folders, channels, optional=fold is not None)
+    images = _find(dataset, raw, folders, channels, optional=fold is not None)
     cases = CaseStore(workspace.preprocessed(dataset) / plan.data_id(configuration))
     store = ImageStore(cases.folder / FOLDER / "images", labelled=cases, cases=() if fold is None else fold.train)
     notes: list[str] = []
 
     known = known_labelled_images(cases, store, threads=processes)
-    own = {case: digest for case, digest in known if case in store.cases}
+    own = {case: found.digest for case, found in known if case in store.cases and found is not None}
     if raw is not None:
         known += known_test_images(raw, grid, store, processes=processes)
     elif not transductive:
         notes.append(f"The raw images of {dataset} are not at hand: unlabelled ones were not compared with imagesTs.")
     forbidden = [] if transductive else [one for one in known if one.case not in own]
-    refuse_leaks(leaks(dict.fromkeys(found), forbidden), dataset)  # by name, before anything is preprocessed
+    refuse_leaks(leaks(dict.fromkeys(images), forbidden), dataset)  # by name, before anything is preprocessed
 
-    good, broken = prepare_images(found, grid, store, processes=processes, watch=watch)
+    good, broken = prepare_images(images, grid, store, processes=processes, watch=watch)
     if broken and not skip_broken:
         raise UserError(_tell(broken))
     refuse_leaks(leaks(good, forbidden), dataset)
+    notes += likeness_note(good, forbidden)
 
     digests, seen = dict(own), set(own.values())
     for properties in sorted(good.values(), key=lambda properties: properties.image):

@@ -13,7 +13,7 @@ from autodiffseg.dataloading.batches import batch_stream
 from autodiffseg.dataloading.image_batches import ImageBatchSource
 from autodiffseg.errors import UserError
 from autodiffseg.labels import UNKNOWN
-from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore, array_digest
+from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore
 
 
 @pytest.fixture
@@ -24,10 +24,7 @@ def store(tmp_path: Path) -> Callable[..., ImageStore]:
         made = ImageStore(tmp_path)
         for name, image in zip("abc", images, strict=False):
             array = image.astype(np.float32)
-            properties = ImageProperties(
-                image=name, digest=array_digest(array), shape=image.shape[1:], spacing=(1,) * 3
-            )
-            made.write(properties, array)
+            made.write(ImageProperties.of(name, array, (1.0, 1.0, 1.0)), array)
         return made
 
     return write

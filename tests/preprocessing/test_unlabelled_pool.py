@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
@@ -165,6 +166,21 @@ def test_a_test_image_is_refused_by_content_and_its_voxels_are_not_kept(
         prepare(folder)
     assert prepare(folder, transductive=True).labelled == (path.name[:-12],)
     assert {path.suffix for path in (home(place) / "unlabelled" / "test_images").iterdir()} == {".json"}
+
+
+def test_a_copy_of_another_size_is_let_in_and_told_of(
+    prepare: Prepare, folder: Path, phantom_raw: Path, fold: Fold
+) -> None:
+    raw = RawDataset(phantom_raw)
+    image, geometry = read_image(raw.images(fold.val[0])[0])
+    fine = ndimage.zoom(image[0], 1.3, order=1)
+    write_image(folder / "fine.mha", fine, geometry.model_copy(update={"shape": fine.shape}))
+    (note,) = prepare(folder, fold=fold).notes
+    assert note.startswith("1 unlabelled image looks like a case")
+    assert f"fine.mha like {fold.val[0]}, correlation 0.99" in note
+    assert prepare(folder, transductive=True).notes == ()
+    swapped = Fold(train=(*fold.train[1:], fold.val[0]), val=(fold.train[0], fold.val[1]))
+    assert prepare(folder, fold=swapped).notes == ()  # a training image of the fold may be learnt from
 
 
 def test_without_the_raw_folder_a_line_says_that_test_images_were_not_looked_for(

@@ -1,0 +1,91 @@
+"""Sketches of images: a few numbers by which the same image is known at another size or after lossy compression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+PLANE = (1, 16, 16)
+"""Fields of a sketch of one slice."""
+VOLUME = (8, 8, 8)
+"""Fields of a sketch of several."""
+LEVELS = 32
+"""Per standard deviation; the rounding changes a correlation by less than a thousandth."""
+SAME = 0.995
+"""Correlation from which two sketches are taken for the same image. Among 1207 chest radiographs (NIH ChestX-ray14 and
+two collections of COVID-19), two pairs of copies have 0.9996 and more, and no two images of one patient above 0.988."""
+ROWS = 4096  # compared in one go: the table of correlations stays small however large the pool
+
+
+class Likeness(NamedTuple):
+    """Two images that are most likely the same."""
+
+    image: str
+    other: str
+    correlation: float
+
+
+def sketch(array: npt.NDArray[np.float32]) -> tuple[int, ...]:
+    """Means over the fields of a coarse grid, of all channels together, as whole numbers of -127 to 127.
+
+    Args:
+        array: preprocessed image `(C, Z, Y, X)`.
+
+    Returns:
+        Standard deviations from the mean, times 32, in the order of the array; zeros for a constant image.
+    """
+    means: npt.NDArray[np.float64] = array.mean(axis=0, dtype=np.float64)
+    for axis, fields in enumerate(PLANE if array.shape[1] == 1 else VOLUME):
+        means = _area_means(means, axis, fields)
+    spread = means.std()
+    scaled = (means - means.mean()) / spread * LEVELS if spread > 1e-6 else np.zeros_like(means)
+    return tuple(int(value) for value in np.clip(np.rint(scaled), -127, 127).flat)
+
+
+def _area_means(array: npt.NDArray[np.float64], axis: int, fields: int) -> npt.NDArray[np.float64]:
+    """Means over equal parts of one axis; a voxel that an edge cuts counts in both by its parts."""
+    length = array.shape[axis]
+    edges = np.linspace(0, length, fields + 1)
+    whole = np.minimum(edges.astype(int), length - 1)
+    moved = np.moveaxis(array, axis, -1)
+    before = np.cumsum(moved, axis=-1) - moved  # sums of all voxels before each
+    sums = before[..., whole] + moved[..., whole] * (edges - whole)
+    means: npt.NDArray[np.float64] = np.diff(sums, axis=-1) * (fields / length)
+    return np.moveaxis(means, -1, axis)
+
+
+def find_same(images: Mapping[str, Sequence[int]], others: Mapping[str, Sequence[int]]) -> list[Likeness]:
+    """For each image the other that is most like it, where the two are most likely the same.
+
+    A copy that has been cut or turned is not found.
+
+    Args:
+        images: name -> sketch.
+        others: the same of the images that are looked for.
+    """
+    found: list[Likeness] = []
+    if not others:
+        return found
+    wanted, names = _directions(others.values()), list(others)
+    items = list(images.items())
+    for start in range(0, len(items), ROWS):
+        part = items[start : start + ROWS]
+        correlations = _directions([one for _, one in part]) @ wanted.T
+        best = correlations.argmax(axis=1)
+        found += [
+            Likeness(name, names[column], float(row[column]))
+            for (name, _), row, column in zip(part, correlations, best, strict=True)
+            if row[column] >= SAME
+        ]
+    return found
+
+
+def _directions(sketches: Any) -> npt.NDArray[np.float64]:
+    """`(n, fields)` with zero mean and length 1; zeros for the sketch of a constant image."""
+    table = np.array(list(sketches), dtype=np.float64)
+    table -= table.mean(axis=1, keepdims=True)
+    lengths: npt.NDArray[np.float64] = np.linalg.norm(table, axis=1, keepdims=True)
+    return table / np.maximum(lengths, 1e-9)
