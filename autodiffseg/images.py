@@ -14,6 +14,7 @@ from autodiffseg.atomic import atomic_path
 from autodiffseg.errors import UserError
 from autodiffseg.geometry import Geometry
 from autodiffseg.nifti import is_whole
+from autodiffseg.picture_files import is_whole_picture
 from autodiffseg.small_gzip import read_small_gzip
 
 
@@ -149,7 +150,7 @@ def _read(path: Path) -> Any:
 def _require_whole(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
-    if not is_whole(path):
+    if not (is_whole(path) and is_whole_picture(path)):
         raise UserError(f"{path} cannot be read as an image: it is cut off or damaged; copy it again.")
 
 
