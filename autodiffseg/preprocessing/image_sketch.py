@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,36 +28,42 @@ class Likeness(NamedTuple):
     correlation: float
 
 
-def sketch(array: npt.NDArray[np.float32]) -> tuple[int, ...]:
-    """Means over the fields of a coarse grid, of all channels together, as whole numbers of -127 to 127.
+def sketch(array: npt.NDArray[np.float32]) -> str:
+    """Means over the fields of a coarse grid, of all channels together.
 
     Args:
         array: preprocessed image `(C, Z, Y, X)`.
 
     Returns:
-        Standard deviations from the mean, times 32, in the order of the array; zeros for a constant image.
+        Standard deviations from the mean, times 32, as whole numbers of one byte with sign, in hexadecimal, in the
+        order of the array; zeros for a constant image.
     """
     means: npt.NDArray[np.float64] = array.mean(axis=0, dtype=np.float64)
-    for axis, fields in enumerate(PLANE if array.shape[1] == 1 else VOLUME):
-        means = _area_means(means, axis, fields)
+    for axis, parts in enumerate(PLANE if array.shape[1] == 1 else VOLUME):
+        means = _area_means(means, axis, parts)
     spread = means.std()
     scaled = (means - means.mean()) / spread * LEVELS if spread > 1e-6 else np.zeros_like(means)
-    return tuple(int(value) for value in np.clip(np.rint(scaled), -127, 127).flat)
+    return np.clip(np.rint(scaled), -127, 127).astype(np.int8).tobytes().hex()
 
 
-def _area_means(array: npt.NDArray[np.float64], axis: int, fields: int) -> npt.NDArray[np.float64]:
+def fields(text: str) -> npt.NDArray[np.int8]:
+    """The numbers of a sketch, in a row."""
+    return np.frombuffer(bytes.fromhex(text), np.int8)
+
+
+def _area_means(array: npt.NDArray[np.float64], axis: int, parts: int) -> npt.NDArray[np.float64]:
     """Means over equal parts of one axis; a voxel that an edge cuts counts in both by its parts."""
     length = array.shape[axis]
-    edges = np.linspace(0, length, fields + 1)
+    edges = np.linspace(0, length, parts + 1)
     whole = np.minimum(edges.astype(int), length - 1)
     moved = np.moveaxis(array, axis, -1)
     before = np.cumsum(moved, axis=-1) - moved  # sums of all voxels before each
     sums = before[..., whole] + moved[..., whole] * (edges - whole)
-    means: npt.NDArray[np.float64] = np.diff(sums, axis=-1) * (fields / length)
+    means: npt.NDArray[np.float64] = np.diff(sums, axis=-1) * (parts / length)
     return np.moveaxis(means, -1, axis)
 
 
-def find_same(images: Mapping[str, Sequence[int]], others: Mapping[str, Sequence[int]]) -> list[Likeness]:
+def find_same(images: Mapping[str, str], others: Mapping[str, str]) -> list[Likeness]:
     """For each image the other that is most like it, where the two are most likely the same.
 
     A copy that has been cut or turned is not found.
@@ -83,9 +89,9 @@ def find_same(images: Mapping[str, Sequence[int]], others: Mapping[str, Sequence
     return found
 
 
-def _directions(sketches: Any) -> npt.NDArray[np.float64]:
+def _directions(sketches: Iterable[str]) -> npt.NDArray[np.float64]:
     """`(n, fields)` with zero mean and length 1; zeros for the sketch of a constant image."""
-    table = np.array(list(sketches), dtype=np.float64)
+    table = np.array([fields(one) for one in sketches], dtype=np.float64)
     table -= table.mean(axis=1, keepdims=True)
     lengths: npt.NDArray[np.float64] = np.linalg.norm(table, axis=1, keepdims=True)
     return table / np.maximum(lengths, 1e-9)

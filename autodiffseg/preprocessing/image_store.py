@@ -26,7 +26,7 @@ class ImageProperties(Record):
     """Of the preprocessed grid, transposed, voxels."""
     spacing: tuple[float, float, float]
     """Of the preprocessed grid, transposed, mm."""
-    sketch: tuple[int, ...]
+    sketch: str
     """By which a copy of another size is known, see `image_sketch`."""
 
     @classmethod
