@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from autodiffseg.command_options import DatasetArgument, DeviceOption, WorkspaceOption
+from autodiffseg.command_options import (
+    DatasetArgument,
+    DeviceOption,
+    LabelSeedsOption,
+    LabelsOption,
+    ShiftedOption,
+    WorkspaceOption,
+)
 from autodiffseg.errors import UserError
+from autodiffseg.several_values import several_values
 from autodiffseg.workflows.typed_command import run_typed
 
 if TYPE_CHECKING:
-    from autodiffseg.workflows.study import Step, Study
+    from autodiffseg.dataset import DatasetJson
+    from autodiffseg.workflows.study import Study
     from autodiffseg.workspace import Workspace
 
 TRAINERS = ("supervised", "diffusion", "recycling")
@@ -26,6 +35,7 @@ Value = TypeVar("Value", str, int)
 console = Console(highlight=False)
 
 
+@several_values("--n-labelled", "--label-seeds")
 def command(
     dataset: DatasetArgument,
     trainers: Annotated[
@@ -53,10 +63,22 @@ def command(
     iterations: Annotated[
         int | None, typer.Option("--iterations", min=1, help="Updates of every training. Default: the plan's.")
     ] = None,
+    n_labelled: LabelsOption = None,
+    label_seeds: LabelSeedsOption = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option("--backbone", help="Checkpoint of pretrain, for the trainers that begin with one."),
+    ] = None,
+    shifted: ShiftedOption = None,
     tag: Annotated[str, typer.Option(help="Keeps the trainings apart from others that are otherwise alike.")] = "",
     baseline: Annotated[str | None, typer.Option(help="Row that the others are tested against. As in compare.")] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="The page. Default: report.html in the results.")
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="The page. Default: report.html in the results; with --n-labelled, labels.html.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     device: DeviceOption = None,
@@ -68,6 +90,10 @@ def command(
     top. What is done already is skipped, what was begun goes on, so the same line may be typed again after an
     interruption, or with one more fold or seed. Every command is shown as you would type it.
 
+    With --n-labelled every trainer is trained on so many of the labels, once per label seed, and the last step puts the
+    rows in the order of their labels. With --shifted every model also predicts labelled images of another domain, which
+    are scored on the classes that their own dataset.json declares: the one in LABELS or beside it.
+
     Examples:
 
       autodiffseg benchmark Hippocampus --preset cpu
@@ -75,7 +101,13 @@ def command(
       autodiffseg benchmark 4 --trainer supervised --trainer recycling --fold 0 --fold 1 --seed 0 --seed 1 --seed 2
 
       autodiffseg benchmark 110 --configuration 2d --iterations 5000 --tag short --dry-run
+
+      autodiffseg benchmark JSRT --trainer supervised --trainer tedm --backbone CHECKPOINT --n-labelled 1 3 6 12 24
+
+      autodiffseg benchmark JSRT --n-labelled 1 3 all --label-seeds 0 1 2 --shifted other/images other/labels Other
     """
+    from autodiffseg.evaluation.shifted_set import read_shifted_set, translation
+    from autodiffseg.few_labels import read_counts
     from autodiffseg.runs import check_tag
     from autodiffseg.workflows.study import Study
     from autodiffseg.workspace import Workspace
@@ -103,17 +135,26 @@ def command(
         iterations=iterations,
         device=device,
         baseline=baseline,
-        html=html or place.results(name) / "report.html",
+        html=html or place.results(name) / ("labels.html" if n_labelled else "report.html"),
+        counts=read_counts(n_labelled or ["all"]),
+        label_seeds=_unique("--label-seeds", label_seeds or [0]),
+        backbone=backbone,
+        shifted=read_shifted_set(*shifted) if shifted is not None else None,
     )
+    if label_seeds and study.counts == (None,):
+        raise UserError("--label-seeds chooses among the cases for --n-labelled; give that too, or leave it out.")
+    _check_backbone(study)
+    if study.shifted is not None:
+        translation(_declared(place, name, dataset).spec, study.shifted)
     if "all" in study.folds:
         raise UserError("--fold all trains on every case, so none is left to compare on; name folds by number.")
+    study.check_labels()
     was_planned = study.is_planned
     _announce(study)
     if dry_run:
         return
     began, count = time.monotonic(), len(list(study.steps()))
-    for number in range(1, count + 1):
-        step = list(study.steps())[number - 1]  # as it stands now: an ensemble's members may have been made on the way
+    for number, step in enumerate(study.steps(), start=1):  # each as it stands when it is reached
         if step.done:
             continue
         code = run_typed(step.arguments, console)
@@ -126,13 +167,16 @@ def command(
             )
             raise typer.Exit(code)
         if number == 1 and not was_planned:
+            study.check_labels()
             _announce(study)
     console.print(f"\nDone in {_shown(time.monotonic() - began)}: {study.html}", soft_wrap=True, markup=False)
 
 
 def _announce(study: Study) -> None:
     """List the steps: what is done, what is to do, and how long trainings take where that can be said."""
-    pace = _Pace(study)
+    from autodiffseg.workflows.pace import Pace
+
+    pace = Pace(study)
     steps = list(study.steps())
     console.print(f"\nBenchmark of {study.dataset}:", style="bold", markup=False)
     total, unknown = 0.0, 0
@@ -147,50 +191,6 @@ def _announce(study: Study) -> None:
     known += [f"{unknown} whose time is not known yet"] if unknown else []
     if known:
         console.print(f"Trainings to do: {' and '.join(known)}; validating comes on top.", soft_wrap=True)
-
-
-class _Pace:
-    """How long trainings take: by those of the same kind in the results, else by a forecast for this CPU."""
-
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self._forecasts: dict[tuple[str, str], float | None] = {}
-
-    def seconds(self, step: Step) -> float | None:
-        """What is left of a training; None when that cannot be said."""
-        study = self.study
-        if step.training is None or not study.is_planned:
-            return None
-        updates = study.iterations or study.workspace.plan(study.dataset, study.plan).iterations
-        if step.training not in self._forecasts:
-            self._forecasts[step.training] = self._of_an_update(*step.training, updates)
-        pace = self._forecasts[step.training]
-        left = updates if step.updates_left is None else step.updates_left
-        return None if pace is None else pace * left
-
-    def _of_an_update(self, trainer: str, configuration: str, updates: int) -> float | None:
-        from autodiffseg import registry
-        from autodiffseg.runs import dataset_runs, fold_records
-
-        study = self.study
-        records = [
-            record
-            for run in dataset_runs(study.workspace, study.dataset)
-            for record in fold_records(run).values()
-            if (record.trainer, record.plan, record.configuration) == (trainer, study.plan, configuration)
-        ]
-        done = sum(record.iterations_done for record in records)
-        if done:
-            return sum(record.training_seconds for record in records) / done
-        forecast = registry.load(registry.SERVICES, "training-time")
-        try:
-            seconds = forecast(
-                study.workspace, study.dataset, trainer=trainer, plan=study.plan, configuration=configuration,
-                iterations=updates, device=study.device,
-            )  # fmt: skip
-        except UserError:
-            return None  # a forecast is no condition: the training itself will say what is wrong
-        return None if seconds is None else float(seconds) / updates
 
 
 def _unique(option: str, values: Sequence[Value]) -> tuple[Value, ...]:
@@ -209,6 +209,27 @@ def _refuse_unknown(trainers: tuple[str, ...]) -> None:
     for name in trainers:
         if name not in known and ":" not in name:
             raise UserError(registry.unknown("trainer", name, known))
+
+
+def _check_backbone(study: Study) -> None:
+    """Raise UserError where a trainer needs a backbone and there is none, or none of the trainers reads it."""
+    from autodiffseg.workflows.study import reads_backbone
+
+    reading = [trainer for trainer in study.trainers if reads_backbone(trainer)]
+    if reading and study.backbone is None:
+        raise UserError(f"{reading[0]} begins with a pretrained backbone: name its checkpoint with --backbone.")
+    if study.backbone is not None and not reading:
+        raise UserError(f"--backbone {study.backbone}: none of {', '.join(study.trainers)} reads one.")
+    if study.backbone is not None and not study.backbone.exists():
+        raise UserError(f"--backbone {study.backbone} does not exist; `autodiffseg pretrain` makes one.")
+
+
+def _declared(place: Workspace, name: str, dataset: str) -> DatasetJson:
+    """dataset.json of a dataset that is planned, or of its raw folder."""
+    from autodiffseg.dataset import DatasetJson
+
+    path = place.dataset_json_path(name)
+    return DatasetJson.load(path) if path.is_file() else place.raw_dataset(dataset).json
 
 
 def _full_name(place: Workspace, dataset: str) -> str:
