@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from autodiffseg.dataset import RawDataset
+from autodiffseg.dataset import DatasetJson, RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.file_hashes import hash_files
 from autodiffseg.preprocessing.case_store import CaseStore
@@ -121,3 +121,25 @@ def likeness_note(images: Mapping[ImageFiles, ImageProperties], known: Iterable[
         f"{len(found)} unlabelled {noun} that is validated or tested on ({'; '.join(shown)}{more}): a copy of another "
         "size or compression leaks as much as the image itself; take it away if it is one."
     ]
+
+
+def group_note(images: Iterable[ImageFiles], known: Iterable[KnownImage], json: DatasetJson) -> list[str]:
+    """A line that counts unlabelled images of the groups (patients, sites) that known ones belong to; none if none."""
+    if not json.has_groups:
+        return []
+    groups = {group for case, _ in known if (group := _group(json, case)) is not None}
+    found = [image for image in images if _group(json, image.name) in groups]
+    if not found:
+        return []
+    return [
+        f"{len(found)} unlabelled images are of groups (patients, sites) that are validated or tested on, such as "
+        f"{found[0].files[0]} of {_group(json, found[0].name)}: scores may be better there than on groups never seen."
+    ]
+
+
+def _group(json: DatasetJson, name: str) -> str | None:
+    """The group of an image; None when dataset.json does not tell, as it need not for unlabelled ones."""
+    try:
+        return json.group(name)
+    except UserError:
+        return None

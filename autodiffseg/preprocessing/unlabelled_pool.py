@@ -16,6 +16,7 @@ from autodiffseg.preprocessing.image_files import ImageFiles, find_images, unlab
 from autodiffseg.preprocessing.image_run import Grid, prepare_images
 from autodiffseg.preprocessing.image_store import ImageStore
 from autodiffseg.preprocessing.leakage_guard import (
+    group_note,
     known_labelled_images,
     known_test_images,
     leaks,
@@ -92,26 +93,27 @@ def prepare_pool(
             f"{configuration} is a cascade, which is shown segmentations beside the image; pretrain {before} or "
             "another configuration that has no previous stage."
         )
-    channels = len(DatasetJson.load(workspace.dataset_json_path(dataset)).channels)
-    images = _find(dataset, raw, folders, channels, optional=fold is not None)
+    json = DatasetJson.load(workspace.dataset_json_path(dataset))
+    images = _find(dataset, json, raw, folders, optional=fold is not None)
     cases = CaseStore(workspace.preprocessed(dataset) / plan.data_id(configuration))
     store = ImageStore(cases.folder / FOLDER / "images", labelled=cases, cases=() if fold is None else fold.train)
     notes: list[str] = []
 
-    known = known_labelled_images(cases, store, threads=processes)
-    own = {case: found.digest for case, found in known if case in store.cases and found is not None}
-    if raw is not None:
-        known += known_test_images(raw, grid, store, processes=processes)
-    elif not transductive:
+    labelled = known_labelled_images(cases, store, threads=processes)
+    own = {case: found.digest for case, found in labelled if case in store.cases and found is not None}
+    held_out = [one for one in labelled if one.case not in own]
+    if raw is None:
         notes.append(f"The raw images of {dataset} are not at hand: unlabelled ones were not compared with imagesTs.")
-    forbidden = [] if transductive else [one for one in known if one.case not in own]
+    else:
+        held_out += known_test_images(raw, grid, store, processes=processes)
+    forbidden = [] if transductive else held_out
     refuse_leaks(leaks(dict.fromkeys(images), forbidden), dataset)  # by name, before anything is preprocessed
 
     good, broken = prepare_images(images, grid, store, processes=processes, watch=watch)
     if broken and not skip_broken:
         raise UserError(_tell(broken))
     refuse_leaks(leaks(good, forbidden), dataset)
-    notes += likeness_note(good, forbidden)
+    notes += likeness_note(good, forbidden) + group_note(images, forbidden, json)
 
     digests, seen = dict(own), set(own.values())
     for properties in sorted(good.values(), key=lambda properties: properties.image):
@@ -126,28 +128,34 @@ def prepare_pool(
         notes.append(f"{len(broken)} broken images are passed over, such as {next(iter(broken.values()))}")
     if twice := len(good) + len(own) - len(digests):
         notes.append(f"{twice} images are there more than once; each is learnt from once.")
-    labelled = tuple(sorted({*own, *leaks(good, known).values()}))
+    seen_cases = tuple(sorted({*own, *leaks(good, held_out).values()}))
     skipped = tuple(str(image.files[0]) for image in broken)
-    return Pool(store, tuple(sorted(digests)), digests, labelled, skipped, tuple(notes))
+    return Pool(store, tuple(sorted(digests)), digests, seen_cases, skipped, tuple(notes))
 
 
 def _find(
-    dataset: str, raw: RawDataset | None, folders: Sequence[Path], channels: int, *, optional: bool
+    dataset: str, json: DatasetJson, raw: RawDataset | None, folders: Sequence[Path], *, optional: bool
 ) -> list[ImageFiles]:
     """The images of all folders.
 
     Raises:
         UserError: when there are none but they are not optional, or a folder is wrong.
     """
-    if not folders and raw is not None:
-        folders = [raw.folder / name for name in raw.json.unlabelled]
-    if not folders and not optional:
-        where = "its raw folder is not at hand" if raw is None else "its dataset.json lists none under 'unlabelled'"
+    declared = json.unlabelled if raw is None else raw.json.unlabelled
+    if not folders and declared and raw is None:
         raise UserError(
-            f"There are no unlabelled images for {dataset}: {where}. Name their folders with --unlabelled FOLDER."
+            f"The raw folder of {dataset}, in which its unlabelled images lie ({', '.join(declared)}), is not at hand; "
+            "give its path as DATASET, or name the folders with --unlabelled FOLDER."
+        )
+    if not folders and raw is not None:
+        folders = [raw.folder / name for name in declared]
+    if not folders and not optional:
+        raise UserError(
+            f"There are no unlabelled images: dataset.json of {dataset} lists none under 'unlabelled'. Name their "
+            "folders with --unlabelled FOLDER."
         )
     own = [place for folder in folders for place in unlabelled_folders(folder)]
-    return [image for folder in dict.fromkeys(own) for image in find_images(folder, channels)]
+    return [image for folder in dict.fromkeys(own) for image in find_images(folder, len(json.channels))]
 
 
 def _tell(broken: Mapping[ImageFiles, str]) -> str:

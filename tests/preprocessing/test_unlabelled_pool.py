@@ -188,8 +188,43 @@ def test_without_the_raw_folder_a_line_says_that_test_images_were_not_looked_for
 ) -> None:
     assert prepare(folder).notes == ()
     assert "not compared with imagesTs" in prepare(folder, raw=None).notes[0]
-    with pytest.raises(UserError, match="raw folder is not at hand"):
+    with pytest.raises(UserError, match="There are no unlabelled images"):
         prepare(raw=None)
+
+
+def test_a_test_image_that_is_called_as_a_training_case_is_guarded_too(
+    prepare: Prepare, phantom_raw: Path, fold: Fold, tmp_path: Path
+) -> None:
+    raw = Path(shutil.copytree(phantom_raw, tmp_path / "raw" / NAME))
+    (path, *_) = sorted((raw / "imagesTs").iterdir())
+    path.rename(path.with_name(f"{fold.train[0]}_0000.nii.gz"))
+    image, geometry = read_image(path.with_name(f"{fold.train[0]}_0000.nii.gz"))
+    write_image(tmp_path / "some" / "stranger.mha", image[0], geometry)
+    with pytest.raises(UserError, match=rf"stranger.mha is {fold.train[0]}\)"):
+        prepare(tmp_path / "some", raw=raw, fold=fold)
+
+
+def test_a_test_image_that_cannot_be_read_is_known_by_its_name(
+    prepare: Prepare, folder: Path, phantom_raw: Path, tmp_path: Path
+) -> None:
+    raw = Path(shutil.copytree(phantom_raw, tmp_path / "raw" / NAME))
+    (raw / "imagesTs" / "scan1_0000.nii.gz").write_text("no image")
+    with pytest.raises(UserError, match=r"scan1\.mha is scan1"):
+        prepare(folder, raw=raw)
+
+
+def test_images_of_the_groups_of_held_out_cases_are_told_of(
+    prepare: Prepare, folder: Path, place: Workspace, fold: Fold
+) -> None:
+    path = place.dataset_json_path(NAME)
+    groups = {case: case[-1] for case in (*fold.train, *fold.val)}
+    content = {**json.loads(path.read_text()), "groups": {**groups, "scan1": groups[fold.val[1]], "scan2": "other"}}
+    path.write_text(json.dumps(content))
+    (note,) = prepare(folder, fold=fold).notes
+    assert note.startswith("1 unlabelled images are of groups")
+    assert f"scan1.mha of {groups[fold.val[1]]}" in note
+    swapped = Fold(train=fold.val, val=fold.train)
+    assert prepare(folder, fold=swapped).notes == prepare(folder, transductive=True).notes == ()
 
 
 def test_training_images_of_a_fold_are_added_from_the_labelled_store(
@@ -263,7 +298,7 @@ def test_when_all_are_broken_there_is_no_pool(prepare: Prepare, tmp_path: Path) 
 
 
 def test_no_folder_is_refused_with_the_cure_and_declared_ones_are_found(
-    prepare: Prepare, folder: Path, phantom_raw: Path, tmp_path: Path
+    prepare: Prepare, folder: Path, phantom_raw: Path, tmp_path: Path, place: Workspace, fold: Fold
 ) -> None:
     with pytest.raises(UserError, match=r"lists none under 'unlabelled'. Name their folders with --unlabelled FOLDER"):
         prepare()
@@ -272,6 +307,10 @@ def test_no_folder_is_refused_with_the_cure_and_declared_ones_are_found(
     content = json.loads((raw / "dataset.json").read_text())
     (raw / "dataset.json").write_text(json.dumps({**content, "unlabelled": ["imagesUn"]}))
     assert len(prepare(raw=raw).images) == 3
+    shutil.copy(raw / "dataset.json", place.dataset_json_path(NAME))
+    for chosen in (None, fold):
+        with pytest.raises(UserError, match=r"raw folder .*unlabelled images lie \(imagesUn\), is not at hand"):
+            prepare(raw=None, fold=chosen)
 
 
 def test_a_cascade_is_refused(planned_cascade: Path, folder: Path) -> None:
