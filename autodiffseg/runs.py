@@ -45,6 +45,10 @@ class RunRecord(Record):
     members: dict[str, str] = {}
     """Of an ensemble, which has no weights of its own: folder name of each member's run, beside this one -> hash of the
     checkpoint of its fold. Numbers of updates, seconds and parameters are then sums over the members."""
+    backbone: str = ""
+    """SHA-256 of the file of the pretrained backbone that the training began with; "" for none."""
+    transductive: bool = False
+    """True where that backbone has seen images that are validated, without their labels, as it was allowed to."""
     iterations: int
     """Network updates asked for."""
     iterations_done: int = 0

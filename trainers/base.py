@@ -66,6 +66,15 @@ class Trainer(Learner):
         """Network calls that one prediction of a patch takes."""
         return 1
 
+    def predicted_steps(self, sampling: Sampling) -> int:
+        """How many probabilities `predict_steps` gives."""
+        return self.passes(sampling)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether predictions on other noise differ; by default, whether something can be sampled in steps."""
+        return self.passes(Sampling(steps=2)) > 1
+
     def probabilities(
         self, image: Tensor, mask: Tensor | None = None, level: Tensor | None = None, *, network: UNet | None = None
     ) -> Tensor:

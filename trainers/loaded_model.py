@@ -80,7 +80,7 @@ def load_model(
     first = trainers[0]
     sampling = choose_sampling(first.plan, *asked.sampling)
     previous = load_previous_stage(folder, first, asked)
-    draws = first.passes(sampling.model_copy(update={"steps": 2})) > 1
+    draws = first.draws_noise
     groups = [[trainer] for trainer in trainers] if folds_apart else [trainers]
     members = [
         Member(

@@ -135,7 +135,7 @@ def prepare(
         loop.resume()
         notes.append(f"Going on after update {loop.update}.")
     else:
-        record.save(folder / RECORD)
+        loop.record.save(folder / RECORD)
     return loop, folder, notes
 
 

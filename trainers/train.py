@@ -36,6 +36,13 @@ def command(
         int | None,
         typer.Option("--label-seed", min=0, help="Of the order in which --n-labelled takes them. Default: 0."),
     ] = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(help="Of tedm, linear-probe, …: the checkpoint of pretrain, or its folder."),
+    ] = None,
+    timesteps: Annotated[
+        str | None, typer.Option(metavar="1,10,…", help="Of tedm, linear-probe, …: noise levels that are read.")
+    ] = None,
     train_missing: Annotated[
         bool,
         typer.Option("--train-missing", help="Of a cascade: first train the folds of its previous stage that lack."),
@@ -75,6 +82,9 @@ def command(
     mean of their probabilities. Its own run has no weights; it names its members. By default they are supervised and
     recycling; --set members=… names others.
 
+    tedm, ledm, ledme and linear-probe train a small head on the features of a frozen network that was pretrained on
+    unlabelled images: --backbone names its checkpoint, which prediction does not need any more.
+
     Examples:
 
       autodiffseg train Hippocampus 3d_fullres 0
@@ -93,6 +103,7 @@ def command(
     from autodiffseg.workspace import Workspace
 
     from .precision import choose_device
+    from .pretrained_settings import pretrained_settings
     from .run_request import RunRequest
     from .training_session import TrainingSession
 
@@ -109,7 +120,7 @@ def command(
         iterations=iterations,
         device=device,
         precision=precision,
-        settings=settings or (),
+        settings=[*(settings or ()), *pretrained_settings(trainer, backbone=backbone, timesteps=timesteps)],
         n_labelled=n_labelled,
         label_seed=label_seed or 0,
     )

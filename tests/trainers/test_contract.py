@@ -23,6 +23,9 @@ from autodiffseg.trainers.training_memory import training_memory
 TRAINERS = sorted(registry.known(registry.TRAINERS))
 # A trainer without a noised mask has no first pass and no noise level: what is said of them is void for it.
 DIFFUSION = [name for name in TRAINERS if hasattr(trainer_class(name), "noised_mask")]
+# Of trainers that sample nothing: what `predict_steps` gives, and the network calls behind it.
+ONE_BY_ONE = {"supervised": (1, 1), "tedm": (8, 8), "ledm": (1, 3), "ledme": (1, 8), "linear-probe": (1, 1)}
+READ_OUTS = [name for name in TRAINERS if hasattr(trainer_class(name), "groups")]
 Make = Callable[..., Any]
 
 needs_gpu = pytest.mark.gpu
@@ -66,7 +69,7 @@ def test_no_parameter_is_left_without_gradient(
 ) -> None:
     trainer = make_trainer(name, device=device, precision=precision, deep_supervision=deep_supervision)
     found = gradients(trainer, make_batch(device=device))
-    assert set(found) == {parameter for parameter, _ in trainer.network.named_parameters()}
+    assert set(found) == {name for name, parameter in trainer.network.named_parameters() if parameter.requires_grad}
     assert [parameter for parameter, gradient in found.items() if not gradient.abs().sum() > 0] == []
     assert [parameter for parameter, gradient in found.items() if not gradient.isfinite().all()] == []
 
@@ -78,7 +81,7 @@ def test_the_papers_network_trains_with_every_trainer(
 ) -> None:
     trainer = make_trainer(name, device=device, precision=precision, additive=True)
     found = gradients(trainer, make_batch(device=device))
-    assert set(found) == {parameter for parameter, _ in trainer.network.named_parameters()}
+    assert set(found) == {name for name, parameter in trainer.network.named_parameters() if parameter.requires_grad}
     assert [parameter for parameter, gradient in found.items() if not gradient.abs().sum() > 0] == []
     assert [parameter for parameter, gradient in found.items() if not gradient.isfinite().all()] == []
 
@@ -200,7 +203,9 @@ def test_predictions_are_probabilities_on_the_patch(
     steps = list(
         trainer.predict_steps(image, lambda step, channels: noise(step, channels, dimensions), Sampling(steps=3))
     )
-    assert len(steps) == trainer.passes(Sampling(steps=3)) == (1 if name == "supervised" else 3)
+    answers, passes = ONE_BY_ONE.get(name, (3, 3))
+    assert len(steps) == trainer.predicted_steps(Sampling(steps=3)) == answers
+    assert trainer.passes(Sampling(steps=3)) == passes
     for step in steps:
         assert step.shape == (2, 2 if regions else 3, *image.shape[2:])
         assert step.dtype == torch.float32
@@ -216,7 +221,7 @@ def test_predictions_are_probabilities_on_the_patch(
 def test_sixty_updates_on_one_batch_lower_the_loss(
     make_trainer: Make, make_batch: Make, name: str, dimensions: int, device: str, precision: str
 ) -> None:
-    settings = ("learning_rate=0.01",)
+    settings = ("learning_rate=0.01", *(("timesteps=1,10",) if name in READ_OUTS else ()))
     trainer = make_trainer(name, dimensions=dimensions, settings=settings, device=device, precision=precision)
     batch = make_batch(dimensions, device=device)
     optimiser = make_optimiser(trainer.network, trainer.options)
@@ -229,7 +234,8 @@ def test_sixty_updates_on_one_batch_lower_the_loss(
         scaler.step(optimiser)
         scaler.update()
         losses.append(loss.item())
-    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+    # A linear map of random features can hardly do more than guess how frequent classes are.
+    assert sum(losses[-10:]) < (0.97 if name == "linear-probe" else 0.7) * sum(losses[:10])
 
 
 @pytest.mark.parametrize("name", DIFFUSION)
@@ -283,7 +289,7 @@ def test_a_loaded_checkpoint_predicts_the_same(
     make_trainer: Make, make_batch: Make, tmp_path: Path, name: str, additive: bool
 ) -> None:
     trainer, image = make_trainer(name, additive=additive), make_batch().image
-    trainer.network.eval()
+    trainer.prepare_prediction()
     save_checkpoint(tmp_path / "c.pt", trainer, name)
     loaded = load_trainer(tmp_path / "c.pt", torch.device("cpu"), "fp32")
     assert loaded.plan == trainer.plan

@@ -1,0 +1,182 @@
+"""ReadOutTrainer: a small head reads masks out of a frozen denoiser's features, at a few noise levels of the image.
+
+| arXiv 2311.07421 | here |
+|---|---|
+| t, the steps that are read | `timesteps`; a *view* is the image with noise of its own at one of them |
+| x_t = √ᾱ_t·x + √(1-ᾱ_t)·ε | what `ReadOutNetwork.features` makes of a view |
+| the classifier | the head |
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from autodiffseg.dataloading.batches import Batch
+from autodiffseg.diffusion.schedule import alpha_bar
+from autodiffseg.errors import UserError
+from autodiffseg.losses.segmentation import Loss, probabilities_of
+from autodiffseg.networks.read_out_head import HeadNorm, Interpolation, ReadOutHead
+from autodiffseg.networks.read_out_network import ReadOutNetwork
+from autodiffseg.plans import DiffusionPlan
+from autodiffseg.sampling import NoiseSource, Sampling
+
+from .backbone import Backbone
+from .options import TrainerOptions
+from .precision import autocast
+from .pretrained import PretrainedOptions, PretrainedTrainer
+
+Steps = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+Widths = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class ReadOutOptions(PretrainedOptions):
+    """What all read-outs add."""
+
+    timesteps: Steps = (1, 10, 25, 50, 200, 400, 600, 800)
+    """Base steps of the backbone's schedule at which its features are read, in text with commas between them; 0 is the
+    least noise. `train --timesteps` sets it."""
+    hidden: Widths = (128, 32)
+    """Widths of the head's hidden layers, in text with commas between them; nothing after the `=` makes it linear."""
+    norm: HeadNorm = "batch"
+    """After the head's hidden layers: batch norm as in the papers, or `layer`, over the channels of each voxel."""
+    interpolation: Interpolation = "nearest"
+    """Of coarse features: as in the TEDM paper's code, or `linear` as in LEDM's."""
+    input_scale: Literal["pretraining", "reference"] = "pretraining"
+    """The backbone is shown images as it was trained on them. `reference` brings back a slip of the TEDM paper's code,
+    which pretrains on images x and reads the features of (x+1)/2."""
+
+    @field_validator("timesteps", "hidden", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("timesteps")
+    @classmethod
+    def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"each step is read once, got {','.join(map(str, value))}")
+        return value
+
+
+class ReadOutTrainer(PretrainedTrainer):
+    """Only the head is trained; what differs between read-outs is which views it sees together.
+
+    Noise is fresh for every view and update in training; in prediction it comes from the case's field.
+    """
+
+    Options: ClassVar[type[TrainerOptions]] = ReadOutOptions
+    network: ReadOutNetwork
+
+    @property
+    @abstractmethod
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Of each answer the views that it is read from, as indices of the steps; the answers are averaged."""
+
+    def build_network(self) -> ReadOutNetwork:
+        """The denoiser and its head; the levels of the steps are those of the usual pretraining until one is read."""
+        options = cast(ReadOutOptions, self.options)
+        levels = self.configuration.network.features[-2::-1]  # of the decoder, coarse to fine
+        head = ReadOutHead(
+            levels * len(self.groups[0]),
+            self.spec.channels,
+            dimensions=self.configuration.dimensions,
+            hidden=options.hidden,
+            norm=options.norm,
+            interpolation=options.interpolation,
+        )
+        usual = DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False)
+        return ReadOutNetwork(self.denoiser(), head, options.timesteps, self._log_snr(usual))
+
+    def take_over(self, backbone: Backbone) -> None:
+        """Freeze its weights beneath the head, and take the levels of its schedule."""
+        self.network.backbone.load_state_dict(backbone.weights)
+        self.network.log_snr.copy_(self._log_snr(backbone.record.diffusion))
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
+        """The mean over answers of the segmentation loss; one call of the head makes all of them.
+
+        So its batch norm sees the statistics of all steps together, which prediction uses for each.
+        """
+        target, known = self.spec.one_hot(batch.label)
+        features = self._stacked_features(batch.image, rng)
+        with autocast(self.device, self.precision):
+            logits = self.network.head(features, target.shape[2:])  # (groups * B, K, *patch)
+        answers = [self.segmentation_loss(each, target, known) for each in logits.chunk(len(self.groups))]
+        parts = {name: torch.stack([answer.parts[name] for answer in answers]).mean() for name in answers[0].parts}
+        return Loss(torch.stack([answer.total for answer in answers]).mean(), parts)
+
+    def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
+        """The mean of the answers so far, after each of them; nothing is sampled."""
+        total: Tensor | None = None
+        for number, answer in enumerate(self.answers(patch, noise), start=1):
+            total = answer if total is None else total + answer
+            yield total / number
+
+    def answers(self, patch: Tensor, noise: NoiseSource) -> Iterator[Tensor]:
+        """Probabilities `(B, K, *patch)` of each group of views by itself."""
+        view = 0
+        for group in self.groups:
+            features: list[Tensor] = []
+            for step in group:
+                features += self.features(patch, noise(view, self.image_channels), step)
+                view += 1
+            with autocast(self.device, self.precision):
+                logits = self.network.head(features, patch.shape[2:])
+            yield probabilities_of(logits, regions=self.spec.has_regions)
+
+    def passes(self, sampling: Sampling) -> int:
+        """One for each view, whatever the sampling."""
+        return sum(map(len, self.groups))
+
+    def predicted_steps(self, sampling: Sampling) -> int:
+        """One for each answer."""
+        return len(self.groups)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Also where one view is all."""
+        return True
+
+    def features(self, image: Tensor, noise: Tensor, step: int) -> list[Tensor]:
+        """The backbone's features of one view, coarse to fine, without gradient."""
+        if cast(ReadOutOptions, self.options).input_scale == "reference":
+            image = (image + 1) / 2
+        with autocast(self.device, self.precision):
+            return self.network.features(image, noise, step)
+
+    def _stacked_features(self, image: Tensor, rng: torch.Generator) -> list[Tensor]:
+        """What the head is given of a batch: a map `(groups * B, channels, *spatial)` for each level of each view."""
+        stacked: list[Tensor] = []
+        for number, group in enumerate(self.groups):
+            maps: list[Tensor] = []
+            for step in group:
+                noise = torch.randn(image.shape, generator=rng, device=self.device)
+                maps += self.features(image, noise, step)
+            if len(self.groups) == 1:
+                return maps
+            # Filled one by one: beside a list of all of them, a stack would take their memory twice.
+            stacked = stacked or [each.new_empty((len(self.groups) * len(each), *each.shape[1:])) for each in maps]
+            for whole, part in zip(stacked, maps, strict=True):
+                whole[number * len(part) : (number + 1) * len(part)] = part
+        return stacked
+
+    def _log_snr(self, diffusion: DiffusionPlan) -> Tensor:
+        """log ᾱ/(1-ᾱ) of the steps that are read, `(S,)` on the CPU.
+
+        Raises:
+            UserError: when the schedule has no such step.
+        """
+        timesteps = cast(ReadOutOptions, self.options).timesteps
+        if max(timesteps) >= diffusion.base_steps:
+            raise UserError(
+                f"--timesteps {','.join(map(str, timesteps))}: the backbone was trained on the steps 0 to "
+                f"{diffusion.base_steps - 1}."
+            )
+        with torch.device("cpu"):  # on the meta device there are no values
+            return torch.logit(alpha_bar(diffusion)[list(timesteps)])
