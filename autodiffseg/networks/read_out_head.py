@@ -60,6 +60,7 @@ class ReadOutHead(nn.Module):
                 2112.03126's.
         """
         super().__init__()
+        self.dimensions = dimensions
         self.interpolation: Interpolation = interpolation
         convolution = CONVOLUTIONS[dimensions]
         widths = (*hidden, classes)
@@ -102,10 +103,20 @@ class ReadOutHead(nn.Module):
         Raises:
             ValueError: when there are not as many maps as the head has projections.
         """
+        found = (features_at(feature, size, points, interpolation=self.interpolation) for feature in features)
+        return self.forward_rows(found)
+
+    def forward_rows(self, rows: Iterable[Tensor]) -> Tensor:
+        """Logits `(N, classes)` of voxels whose features `(N, channels[i])` were taken from the maps already.
+
+        So the maps of one timestep can be let go before those of the next are made (`features_at` takes the features).
+
+        Raises:
+            ValueError: when there are not as many tensors as the head has projections.
+        """
         total: Tensor | None = None
-        for project, feature in zip(self.projections, features, strict=True):
-            found = features_at(feature, size, points, interpolation=self.interpolation)  # (N, C)
-            part = project(_as_patches(found, len(feature), len(size)))
+        for project, found in zip(self.projections, rows, strict=True):
+            part = project(_as_patches(found, self.dimensions))
             total = part if total is None else total.add_(part)
         logits: Tensor = self.tail(total)  # (P, K, n, 1, …)
         return logits.flatten(2).transpose(1, 2).flatten(0, 1)  # (N, K)
@@ -122,7 +133,7 @@ class ReadOutHead(nn.Module):
         for shape, finer in pairwise(coarse_to_fine):
             nested = all(b % a == 0 and c % b == 0 for a, b, c in zip(shape, finer, size, strict=True))
             target = finer if self.interpolation == "nearest" and nested else size
-            mode = "nearest" if self.interpolation == "nearest" else MODES[len(size)]
+            mode = "nearest" if self.interpolation == "nearest" else MODES[self.dimensions]
             _add(maps, F.interpolate(maps.pop(shape), target, mode=mode))
         return maps[size]
 
@@ -145,10 +156,9 @@ def _add(maps: dict[tuple[int, ...], Tensor], x: Tensor) -> None:
     maps[shape] = maps[shape].add_(x) if shape in maps else x
 
 
-def _as_patches(rows: Tensor, count: int, dimensions: int) -> Tensor:
-    """`(N, C)` as `count` thin patches `(count, C, n, 1, …)`: on a CPU torch convolves these faster than one."""
-    count = count if len(rows) % count == 0 else 1
-    patches = rows.reshape(count, -1, rows.shape[1]).transpose(1, 2)
+def _as_patches(rows: Tensor, dimensions: int) -> Tensor:
+    """`(N, C)` as up to 32 thin patches `(P, C, n, 1, …)`: a few long ones torch convolves slowly on a CPU."""
+    patches = rows.reshape(math.gcd(len(rows), 32), -1, rows.shape[1]).transpose(1, 2)
     return patches[(..., *(None,) * (dimensions - 1))]
 
 

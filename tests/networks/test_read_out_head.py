@@ -99,6 +99,17 @@ def test_points_may_be_few_and_repeated() -> None:
     torch.testing.assert_close(ours.forward_points(features, size, points), expected, rtol=1e-8, atol=1e-8)
 
 
+def test_steps_can_be_gathered_one_by_one() -> None:
+    size, shapes = GRIDS["3d"]
+    ours, steps = head(dimensions=3), [maps(shapes), [2 * feature for feature in maps(shapes)]]
+    points = every_voxel(2, size)[::7]
+    gathered = [[features_at(f, size, points, interpolation="nearest") for f in features] for features in steps]
+    rows = ours.forward_rows([torch.cat(pair) for pair in zip(*gathered, strict=True)])
+    stacked_points = torch.cat([points, points + torch.tensor([2, 0, 0, 0])])
+    expected = ours.forward_points([torch.cat(pair) for pair in zip(*steps, strict=True)], size, stacked_points)
+    torch.testing.assert_close(rows, expected, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 @settings(max_examples=60, deadline=None)
 @given(coarse=st.integers(1, 40), fine=st.integers(1, 200))
