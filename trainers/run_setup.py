@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
 
 from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.dataset import DatasetJson
-from autodiffseg.errors import UserError
 from autodiffseg.few_labels import keep_labelled
-from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.folds import Fold, load_folds, select_fold
-from autodiffseg.invocation import command_line
-from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
@@ -26,7 +21,7 @@ from .missing_folds import require_complete
 from .options import read_settings
 from .out_of_fold import find_previous_run, previous_segmentations
 from .precision import choose_device, choose_precision
-from .provenance import git_revision, hardware, versions
+from .run_conditions import is_begun, made_by, preprocessed_cases, same_run
 from .run_request import RunRequest
 
 
@@ -54,17 +49,8 @@ def prepare(
     plan = workspace.plan(dataset, workspace.choose_plan(dataset, request.plan))
     configuration = plan.configuration(request.configuration)
     dataset_json = DatasetJson.load(workspace.dataset_json_path(dataset))
-    store = CaseStore(workspace.preprocessed(dataset) / plan.data_id(request.configuration))
+    store = preprocessed_cases(workspace, dataset, plan, request.configuration, called=request.dataset)
     splits = workspace.splits_path(dataset)
-    expected = Fingerprint.load(workspace.fingerprint_path(dataset)).cases
-    missing = set(expected) - set(store.cases())
-    if missing:
-        preset = "" if plan.preset == "imported" else f"--preset {plan.preset} "  # an imported plan is kept by its name
-        raise UserError(
-            f"{len(missing)} of {len(expected)} cases of {dataset} are not preprocessed for {request.configuration}. "
-            f"Run `autodiffseg plan-and-preprocess {request.dataset} -c {request.configuration} {preset}"
-            f"--name {plan.name}`."
-        )
     fold = select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
     notes = []
     if request.n_labelled is not None:
@@ -78,9 +64,7 @@ def prepare(
     check_tag(tag)
     run = workspace.results(dataset) / run_name(request.trainer, plan.name, request.configuration, tag)
     folder = fold_folder(run, request.fold)
-    begun = (folder / LAST).is_file()  # a training that failed before its first checkpoint may be repeated at will
-    if begun and not go_on:
-        raise UserError(f"{folder} holds an earlier training. Go on with --continue, or give this one a --tag.")
+    begun = is_begun(folder, go_on=go_on)
 
     previous, shown = None, None
     if configuration.previous_stage is not None:
@@ -103,8 +87,6 @@ def prepare(
         tag=tag,
         fold=request.fold,
         seed=request.seed,
-        options=options.model_dump(mode="json"),
-        plan_hash=hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16],
         training_cases=fold.train,
         n_labelled=request.n_labelled,
         label_seed=request.label_seed,
@@ -113,19 +95,10 @@ def prepare(
         previous_checkpoints=previous.checkpoints() if previous is not None else {},
         previous_segmentations=shown.digest(shown.hashes) if shown is not None else "",
         iterations=request.iterations or plan.iterations,
-        parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
-        device=str(device),
-        precision=precision,
-        versions=versions(),
-        hardware=hardware(device),
-        git_revision=git_revision(),
-        command=command_line(),
+        **made_by(trainer, plan),
     )
     if begun:
-        # The record keeps telling of the first sitting; the others must be like it.
-        before = RunRecord.load(folder / RECORD)
-        known = cls.Options.check(before.options, source=f"{folder / RECORD}, options").model_dump(mode="json")
-        record = _same_run(before.model_copy(update={"options": known}), record, folder)
+        record = same_run(record, trainer, folder)
     sources = [
         BatchSource(store, cases, configuration, trainer.spec, seed=request.seed, augment=augment, previous=shown)
         for cases, augment in ((fold.train, options.augment), (fold.val, False))
@@ -156,20 +129,3 @@ def _labelled(few: Fold, fold: Fold) -> str:
     """Which training cases are kept."""
     named = ", ".join(few.train[:3]) + (", …" if len(few.train) > 3 else "")
     return f"{len(few.train)} of the fold's {len(fold.train)} training cases count as labelled: {named}."
-
-
-def _same_run(before: RunRecord, now: RunRecord, folder: Path) -> RunRecord:
-    """The record of a training that is gone on with; refuse other conditions: it would no longer be true."""
-    for field in ("trainer", "plan_hash", "seed", "options", "iterations", "precision", "training_cases"):
-        old, new = getattr(before, field), getattr(now, field)
-        if old != new:
-            told = f"{old}, asked for is {new}" if len(f"{old}{new}") < 200 else "other values"
-            raise UserError(
-                f"--continue: {folder / RECORD} has {field} {told}. Ask for the same, or give the new training a --tag."
-            )
-    if before.previous_segmentations != now.previous_segmentations:
-        raise UserError(
-            f"--continue: {folder} was begun beside other segmentations of {now.previous_run} than its validations "
-            "hold now. Validate its folds as they were then, or give the new training a --tag."
-        )
-    return before

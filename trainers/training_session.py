@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from autodiffseg.evaluation.summary import SUMMARY
-from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.workspace import Workspace
 
 from .base import Trainer
 from .ensemble import is_ensemble, read_ensemble
 from .ensemble_run import ensemble_record, is_validated, load_members, member_states, run_folder
-from .forecast import Forecast
 from .loop import Loop
 from .missing_folds import Job, MissingFoldsError
 from .precision import choose_device
 from .run_request import RunRequest
 from .run_setup import load_finished, prepare
+from .training_progress import bar_when_needed, run_shown
 from .validate import run_validation
 from .validation import TrainedFold
 
@@ -91,7 +88,7 @@ class TrainingSession:
         return folder
 
     def _prepare(self, request: RunRequest) -> tuple[Loop, Path, list[str]]:
-        with _previous_stage_bar(self.console) as watch:
+        with bar_when_needed("Previous stage", self.console) as watch:
             return prepare(request, self.place, go_on=self.go_on, init_from=self.init_from, watch=watch)
 
     def _make_missing(self, job: Job) -> None:
@@ -116,42 +113,9 @@ class TrainingSession:
             f"{record.precision}.",
             soft_wrap=True,
         )
-        forecast = Forecast(loop)
-        for note in (*notes, *forecast.lines()):
-            console.print(note, soft_wrap=True, markup=False)
-        columns = (
-            TextColumn("Training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[news]}"),
-        )
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("train", total=record.iterations, completed=loop.update, news="")
-
-            def show(update: int, row: dict[str, float]) -> None:
-                news = f"loss {row['loss']:.3f}, {row['updates_per_second']:.1f} updates/s" if row else ""
-                progress.update(task, completed=update, news=news)
-                forecast.after_update(update)
-
-            record = loop.run(workers=self.workers, on_update=show)
+        record = run_shown(loop, notes, console, workers=self.workers)
         console.print(f"Trained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
         trainer = cast(Trainer, loop.trainer)
         trainer.prepare_prediction()
         run_validation([TrainedFold(trainer, folder)], folder, self.place)
         return folder
-
-
-@contextmanager
-def _previous_stage_bar(console: Console) -> Iterator[Watch]:
-    """A progress bar that appears when a cascade's previous segmentations are brought to its grid."""
-    columns = (TextColumn("Previous stage"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ExitStack() as stack:
-
-        def watch(cases: int) -> Callable[[], None]:
-            progress = stack.enter_context(Progress(*columns, console=console))
-            task = progress.add_task("previous stage", total=cases)
-            return lambda: progress.advance(task)
-
-        yield watch

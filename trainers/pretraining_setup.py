@@ -1,0 +1,175 @@
+"""Setting up a pretraining: its pool of images and every check before work starts, then the denoiser and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from autodiffseg.dataloading.image_batches import ImageBatchSource
+from autodiffseg.dataset import DatasetJson, RawDataset
+from autodiffseg.errors import UserError
+from autodiffseg.folds import load_folds, select_fold
+from autodiffseg.preprocessing.previous_stage import Watch
+from autodiffseg.preprocessing.unlabelled_pool import Pool, prepare_pool
+from autodiffseg.runs import RECORD, RunRecord, check_tag, run_name, whole_tag
+from autodiffseg.workspace import Workspace
+
+from .backbone import FILE, BackboneRecord
+from .ddpm_pretraining import NAME, DdpmPretrainingTrainer, PretrainingOptions, Seen
+from .loop import Loop
+from .options import read_settings
+from .precision import choose_device, choose_precision
+from .run_conditions import is_begun, made_by, preprocessed_cases, same_run
+
+KEPT_BACK = 20
+"""One image in so many is only watched, not learnt from."""
+MOST_KEPT_BACK = 64
+
+
+@dataclass(frozen=True)
+class PretrainingRequest:
+    """What the user asked for, as typed."""
+
+    dataset: str
+    configuration: str
+    unlabelled: Sequence[Path]
+    fold: str | None
+    """The fold whose training images are learnt from too."""
+    transductive: bool
+    skip_broken: bool
+    plan: str | None
+    tag: str
+    seed: int
+    iterations: int | None
+    device: str | None
+    precision: str
+    settings: Sequence[str]
+
+
+def prepare_pretraining(
+    request: PretrainingRequest, workspace: Workspace, *, go_on: bool, processes: int, watch: Watch | None = None
+) -> tuple[Loop, Path, list[str]]:
+    """A loop ready to run, its folder, and what the user should be told.
+
+    Args:
+        request: what is to be pretrained.
+        workspace: where all lies.
+        go_on: from the last checkpoint, if there is one.
+        processes: that preprocess images, at most.
+        watch: the progress of that.
+
+    Raises:
+        UserError: when anything is missing, contradictory, leaks, or would overwrite an earlier pretraining.
+    """
+    options = read_settings(PretrainingOptions, request.settings)
+    device = choose_device(request.device)
+    precision = choose_precision(request.precision, device)
+    dataset = workspace.planned_dataset(request.dataset)
+    plan = workspace.plan(dataset, workspace.choose_plan(dataset, request.plan))
+    configuration = plan.configuration(request.configuration)
+    dataset_json = DatasetJson.load(workspace.dataset_json_path(dataset))
+    store = preprocessed_cases(workspace, dataset, plan, request.configuration, called=request.dataset)
+    splits = workspace.splits_path(dataset)
+    fold = None if request.fold is None else select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
+    tag = whole_tag(request.tag, request.seed)
+    check_tag(tag)
+    name = "pool" if request.fold is None else f"pool-fold-{request.fold}"
+    folder = workspace.results(dataset) / run_name(NAME, plan.name, request.configuration, tag) / name
+    begun = is_begun(folder, go_on=go_on)
+
+    torch.manual_seed(request.seed)
+    trainer = DdpmPretrainingTrainer(
+        plan, request.configuration, dataset_json, options, device=device, precision=precision
+    )
+    pool = prepare_pool(
+        dataset,
+        _raw(workspace, request.dataset, dataset),
+        request.unlabelled,
+        plan=plan,
+        configuration=request.configuration,
+        workspace=workspace,
+        fold=fold,
+        transductive=request.transductive,
+        skip_broken=request.skip_broken,
+        processes=processes,
+        watch=watch,
+    )
+    trainer.seen = Seen(len(pool.images), pool.digest, pool.labelled, request.transductive, request.fold or "")
+    learnt, watched = kept_back(pool.images)
+    record = RunRecord(
+        dataset=dataset,
+        trainer=NAME,
+        plan=plan.name,
+        configuration=request.configuration,
+        tag=tag,
+        fold=name,
+        seed=request.seed,
+        training_cases=learnt,
+        validation_cases=watched,
+        iterations=request.iterations or plan.iterations,
+        **made_by(trainer, plan),
+    )
+    if begun:
+        _require_same_images(trainer.record(0), folder)
+        record = same_run(record, trainer, folder)
+    sources = [
+        ImageBatchSource(pool.store, images, configuration, seed=request.seed, strength=strength)
+        for images, strength in ((learnt, options.augmentation_strength if options.augment else 0.0), (watched, 0.0))
+    ]
+    loop = Loop(trainer, record, folder, *sources)
+    notes = [*pool.notes, _told(pool, learnt, watched)]
+    if begun:
+        loop.resume()
+        notes.append(f"Going on after update {loop.update}.")
+    else:
+        loop.record.save(folder / RECORD)
+    return loop, folder, notes
+
+
+def kept_back(images: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Images to learn from, and those to watch: every twentieth in the order of their ids, 64 at most.
+
+    A single image is both.
+    """
+    if len(images) < 2:
+        return tuple(images), tuple(images)
+    count = min(max(1, len(images) // KEPT_BACK), MOST_KEPT_BACK)
+    places = {(2 * number + 1) * len(images) // (2 * count) for number in range(count)}
+    learnt = tuple(image for place, image in enumerate(images) if place not in places)
+    return learnt, tuple(images[place] for place in sorted(places))
+
+
+def _raw(workspace: Workspace, asked: str, dataset: str) -> RawDataset | None:
+    """The raw dataset, as the user called it or by its name; None where it is not at hand."""
+    for name in (asked, dataset):
+        try:
+            return workspace.raw_dataset(name)
+        except UserError:
+            continue
+    return None
+
+
+def _require_same_images(now: BackboneRecord, folder: Path) -> None:
+    """Refuse to go on with other images than the pretraining was begun with.
+
+    Raises:
+        UserError: names what differs.
+    """
+    if not (folder / FILE).is_file():
+        return
+    before = BackboneRecord.load(folder / FILE)
+    for field in ("pool_images", "pool_digest", "labelled", "transductive", "fold"):
+        if getattr(before, field) != getattr(now, field):
+            raise UserError(
+                f"--continue: {folder} was begun with {before.pool_images} unlabelled images, and they are not those "
+                f"of now ({now.pool_images}; another {field}). Name the same folders and options, or give the new "
+                "pretraining a --tag."
+            )
+
+
+def _told(pool: Pool, learnt: Sequence[str], watched: Sequence[str]) -> str:
+    labelled = f", {len(pool.labelled)} of them labelled cases or test images" if pool.labelled else ""
+    return f"{len(pool.images)} images{labelled}: {len(learnt)} to learn from, {len(watched)} to watch the loss on."

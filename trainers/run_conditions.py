@@ -1,0 +1,88 @@
+"""Conditions of a run: what must hold before it begins, what its record says of them, and which it is gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from autodiffseg.errors import UserError
+from autodiffseg.fingerprint import Fingerprint
+from autodiffseg.invocation import command_line
+from autodiffseg.plans import Plan
+from autodiffseg.preprocessing.case_store import CaseStore
+from autodiffseg.runs import RECORD, RunRecord
+from autodiffseg.workspace import Workspace
+
+from .checkpoints import LAST
+from .learner import Learner
+from .provenance import git_revision, hardware, versions
+
+
+def preprocessed_cases(workspace: Workspace, dataset: str, plan: Plan, configuration: str, *, called: str) -> CaseStore:
+    """The preprocessed cases of a configuration; the user called the dataset `called`.
+
+    Raises:
+        UserError: when some of the dataset's are missing; the message names the command that makes them.
+    """
+    store = CaseStore(workspace.preprocessed(dataset) / plan.data_id(configuration))
+    expected = Fingerprint.load(workspace.fingerprint_path(dataset)).cases
+    missing = set(expected) - set(store.cases())
+    if missing:
+        preset = "" if plan.preset == "imported" else f"--preset {plan.preset} "  # an imported plan is kept by its name
+        raise UserError(
+            f"{len(missing)} of {len(expected)} cases of {dataset} are not preprocessed for {configuration}. "
+            f"Run `autodiffseg plan-and-preprocess {called} -c {configuration} {preset}--name {plan.name}`."
+        )
+    return store
+
+
+def is_begun(folder: Path, *, go_on: bool) -> bool:
+    """Whether the folder holds a training to go on with.
+
+    Raises:
+        UserError: when it does and that was not asked for.
+    """
+    begun = (folder / LAST).is_file()  # a training that failed before its first checkpoint may be repeated at will
+    if begun and not go_on:
+        raise UserError(f"{folder} holds an earlier training. Go on with --continue, or give this one a --tag.")
+    return begun
+
+
+def made_by(learner: Learner, plan: Plan) -> dict[str, Any]:
+    """What run.json says of plan, options, machine and software."""
+    return {
+        "options": learner.options.model_dump(mode="json"),
+        "plan_hash": hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16],
+        "parameters": sum(parameter.numel() for parameter in learner.network.parameters()),
+        "device": str(learner.device),
+        "precision": learner.precision,
+        "versions": versions(),
+        "hardware": hardware(learner.device),
+        "git_revision": git_revision(),
+        "command": command_line(),
+    }
+
+
+def same_run(now: RunRecord, learner: Learner, folder: Path) -> RunRecord:
+    """The record of the training in `folder`, which keeps telling of its first sitting; the others must be like it.
+
+    Raises:
+        UserError: when the conditions differ: the record would no longer be true.
+    """
+    before = RunRecord.load(folder / RECORD)
+    known = learner.Options.check(before.options, source=f"{folder / RECORD}, options").model_dump(mode="json")
+    before = before.model_copy(update={"options": known})
+    for field in ("trainer", "plan_hash", "seed", "options", "iterations", "precision", "training_cases"):
+        old, new = getattr(before, field), getattr(now, field)
+        if old != new:
+            told = f"{old}, asked for is {new}" if len(f"{old}{new}") < 200 else "other values"
+            raise UserError(
+                f"--continue: {folder / RECORD} has {field} {told}. Ask for the same, or give the new training a --tag."
+            )
+    if before.previous_segmentations != now.previous_segmentations:
+        raise UserError(
+            f"--continue: {folder} was begun beside other segmentations of {now.previous_run} than its validations "
+            "hold now. Validate its folds as they were then, or give the new training a --tag."
+        )
+    return before
