@@ -24,7 +24,14 @@ TRAINERS = sorted(registry.known(registry.TRAINERS))
 # A trainer without a noised mask has no first pass and no noise level: what is said of them is void for it.
 DIFFUSION = [name for name in TRAINERS if hasattr(trainer_class(name), "noised_mask")]
 # Of trainers that sample nothing: what `predict_steps` gives, and the network calls behind it.
-ONE_BY_ONE = {"supervised": (1, 1), "tedm": (8, 8), "ledm": (1, 3), "ledme": (1, 8), "linear-probe": (1, 1)}
+ONE_BY_ONE = {
+    "supervised": (1, 1),
+    "finetune-ddpm": (1, 1),
+    "tedm": (8, 8),
+    "ledm": (1, 3),
+    "ledme": (1, 8),
+    "linear-probe": (1, 1),
+}
 READ_OUTS = [name for name in TRAINERS if hasattr(trainer_class(name), "groups")]
 Make = Callable[..., Any]
 

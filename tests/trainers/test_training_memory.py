@@ -95,7 +95,9 @@ def allocator_peak(name: str, plan: Plan, precision: Any) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
         cls, configuration = trainer_class(name), plan.configuration("patches")
         device = torch.device("cpu")
-        trainer = cls(plan, "patches", dataset(), cls.Options(), device=device, precision=precision)
+        alone = ["from_scratch=true"] if "from_scratch" in cls.Options.model_fields else []  # there is no backbone here
+        options = read_settings(cls.Options, alone)
+        trainer = cls(plan, "patches", dataset(), options, device=device, precision=precision)
         shape = (configuration.batch_size, *configuration.patch_size)
         image = torch.randn(shape[0], 1, *shape[1:])
         batch = Batch(image, torch.randint(3, shape, dtype=torch.int16), ("",) * shape[0])
