@@ -172,4 +172,5 @@ def _require_same_images(now: BackboneRecord, folder: Path) -> None:
 
 def _told(pool: Pool, learnt: Sequence[str], watched: Sequence[str]) -> str:
     labelled = f", {len(pool.labelled)} of them labelled cases or test images" if pool.labelled else ""
-    return f"{len(pool.images)} images{labelled}: {len(learnt)} to learn from, {len(watched)} to watch the loss on."
+    noun = "image" if len(pool.images) == 1 else "images"
+    return f"{len(pool.images)} {noun}{labelled}: {len(learnt)} to learn from, {len(watched)} to watch the loss on."
