@@ -31,7 +31,9 @@ COSINE_DB = ["40.6", "31.4", "25.8", "20.8", "11.9", "9.4", "7.4", "2.6", "-0.1"
 LINEAR_DB = ["36.6", "26.6", "20.4", "15.1", "5.6", "2.8", "0.4", "-6.2", "-10.7", "-15.8", "-28.2", "-39.7"]
 
 
-def make(*settings: str, dimensions: int = 3, **changes: Any) -> DdpmPretrainingTrainer:
+def make(
+    *settings: str, dimensions: int = 3, device: str = "cpu", precision: Any = "fp32", **changes: Any
+) -> DdpmPretrainingTrainer:
     torch.manual_seed(0)
     plan = changes.pop("plan", None) or tiny_plan(dimensions, **changes)
     return DdpmPretrainingTrainer(
@@ -39,8 +41,8 @@ def make(*settings: str, dimensions: int = 3, **changes: Any) -> DdpmPretraining
         "patches",
         dataset_json(),
         read_settings(PretrainingOptions, settings),
-        device=torch.device("cpu"),
-        precision="fp32",
+        device=torch.device(device),
+        precision=precision,
     )
 
 
@@ -124,13 +126,19 @@ def test_every_step_is_drawn_and_the_network_hears_its_level() -> None:
     assert sorted({round(value, 3) for value in heard}) == sorted(round(value, 3) for value in wanted)
 
 
+@pytest.mark.parametrize(
+    ("device", "precision"), [("cpu", "fp32"), ("cpu", "bf16"), pytest.param("cuda", "fp16", marks=pytest.mark.gpu)]
+)
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_the_gradient_reaches_every_weight_under_a_plan_with_deep_supervision(dimensions: int) -> None:
-    trainer = make(dimensions=dimensions, deep_supervision=True)
-    trainer.loss(tiny_batch(dimensions), rng()).total.backward()  # type: ignore[no-untyped-call]
-    assert [
-        name for name, p in trainer.network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ] == []
+def test_the_gradient_reaches_every_weight_under_a_plan_with_deep_supervision(
+    dimensions: int, device: str, precision: str
+) -> None:
+    trainer = make(dimensions=dimensions, deep_supervision=True, device=device, precision=precision)
+    generator = torch.Generator(device).manual_seed(0)
+    loss = trainer.loss(tiny_batch(dimensions, device=device), generator).total * 2.0**10
+    loss.backward()  # type: ignore[no-untyped-call]
+    found = {name: parameter.grad for name, parameter in trainer.network.named_parameters()}
+    assert [name for name, grad in found.items() if grad is None or not 0 < float(grad.abs().sum()) < math.inf] == []
 
 
 def test_the_loss_is_a_function_of_the_generator() -> None:
@@ -230,6 +238,28 @@ def test_sheets_are_drawn_every_few_looks_and_at_the_end(tmp_path: Path) -> None
     without.before_training(record(iterations=45))
     without.after_look(tmp_path / "none", 45, Source())  # type: ignore[arg-type]
     assert not (tmp_path / "none").exists()
+
+
+def test_a_sheet_is_made_by_the_averaged_network_and_leaves_the_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Tensor] = []
+    monkeypatch.setattr(
+        "autodiffseg.trainers.ddpm_pretraining.draw_sheet", lambda real, made, *_, **__: drawn.extend((real, made))
+    )
+    trainer, image = make("sheet_every=1", "validate_every=1"), Source().batch(0).image
+
+    def knowing(x_t: Tensor, level: Tensor) -> Tensor:
+        bars = torch.sigmoid(level.double()).reshape(-1, 1, 1, 1, 1)
+        return ((x_t - bars.sqrt() * image) / (1 - bars).sqrt()).float()
+
+    trainer.__dict__["average"] = type("Average", (), {"network": Stub(knowing)})
+    state = torch.get_rng_state()
+    trainer.after_look(tmp_path, 1, Source())  # type: ignore[arg-type]
+    assert torch.equal(state, torch.get_rng_state())
+    assert trainer.network.training
+    assert torch.equal(drawn[0], image)
+    torch.testing.assert_close(drawn[1], image, atol=1e-3, rtol=0)
 
 
 def test_once_a_sheet_takes_too_long_no_other_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
