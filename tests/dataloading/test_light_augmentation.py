@@ -49,6 +49,7 @@ def test_contrast_and_brightness_are_a_line_for_each_channel_within_the_range(co
     assert factor.max() > 1.08
     assert BRIGHTNESS * 0.9 < shift.abs().max() <= BRIGHTNESS + 1e-4
     assert abs(np.corrcoef(shift[:, 0], shift[:, 1])[0, 1]) < 0.2  # channels on their own
+    assert abs(np.corrcoef(factor[:, 0], shift[:, 0])[0, 1]) < 0.2
 
 
 def test_padding_and_what_lies_outside_a_mask_stay_zero(configure):

@@ -132,6 +132,15 @@ def test_the_same_image_elsewhere_or_in_another_format_is_learnt_from_once(
     assert pool.digest == prepare(folder).digest
 
 
+def test_the_digest_of_a_pool_knows_no_names(prepare: Prepare, folder: Path) -> None:
+    before = prepare(folder)
+    (folder / "scan1.mha").rename(folder / "zebra.mha")
+    assert prepare(folder).images != before.images
+    assert prepare(folder).digest == before.digest
+    (folder / "zebra.mha").unlink()
+    assert prepare(folder).digest != before.digest
+
+
 def test_folders_with_images_of_one_name_do_not_clash(prepare: Prepare, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     shutil.copy(folder / "scan2.nii.gz", tmp_path / "other" / "scan0.nii.gz")
