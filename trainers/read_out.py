@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -21,8 +22,10 @@ from autodiffseg.dataloading.batches import Batch
 from autodiffseg.diffusion.schedule import alpha_bar
 from autodiffseg.errors import UserError
 from autodiffseg.losses.segmentation import Loss, probabilities_of
+from autodiffseg.losses.voxel_sampling import point_weights, sample_points, values_at
 from autodiffseg.networks.read_out_head import HeadNorm, Interpolation, ReadOutHead
 from autodiffseg.networks.read_out_network import ReadOutNetwork
+from autodiffseg.networks.voxel_features import features_at
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
@@ -33,6 +36,8 @@ from .pretrained import PretrainedOptions, PretrainedTrainer
 
 Steps = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
+SHARE, MOST_VOXELS = 16, 16_384
+"""One voxel in so many is trained on, but not more than so many of a patch."""
 
 
 class ReadOutOptions(PretrainedOptions):
@@ -47,6 +52,10 @@ class ReadOutOptions(PretrainedOptions):
     """After the head's hidden layers: batch norm as in the papers, or `layer`, over the channels of each voxel."""
     interpolation: Interpolation = "nearest"
     """Of coarse features: as in the TEDM paper's code, or `linear` as in LEDM's."""
+    voxels: int | None = Field(default=None, ge=1)
+    """Voxels of each patch that a step's answer is trained on, drawn anew for every step, and so weighted that the loss
+    is that of all voxels on average; as many as a patch has, or more: all of them. None: a sixteenth of the patch, at
+    most 16384, so that the head costs a fraction of the backbone."""
     input_scale: Literal["pretraining", "reference"] = "pretraining"
     """The backbone is shown images as it was trained on them. `reference` brings back a slip of the TEDM paper's code,
     which pretrains on images x and reads the features of (x+1)/2."""
@@ -104,10 +113,11 @@ class ReadOutTrainer(PretrainedTrainer):
         So its batch norm sees the statistics of all steps together, which prediction uses for each.
         """
         target, known = self.spec.one_hot(batch.label)
-        features = self._stacked_features(batch.image, rng)
-        with autocast(self.device, self.precision):
-            logits = self.network.head(features, target.shape[2:])  # (groups * B, K, *patch)
-        answers = [self.segmentation_loss(each, target, known) for each in logits.chunk(len(self.groups))]
+        count = self._voxels(math.prod(target.shape[2:]))
+        if count is None:
+            answers = self._at_all_voxels(batch.image, target, known, rng)
+        else:
+            answers = self._at_some_voxels(batch.image, target, known, rng, count=count)
         parts = {name: torch.stack([answer.parts[name] for answer in answers]).mean() for name in answers[0].parts}
         return Loss(torch.stack([answer.total for answer in answers]).mean(), parts)
 
@@ -150,21 +160,60 @@ class ReadOutTrainer(PretrainedTrainer):
         with autocast(self.device, self.precision):
             return self.network.features(image, noise, step)
 
-    def _stacked_features(self, image: Tensor, rng: torch.Generator) -> list[Tensor]:
-        """What the head is given of a batch: a map `(groups * B, channels, *spatial)` for each level of each view."""
-        stacked: list[Tensor] = []
-        for number, group in enumerate(self.groups):
-            maps: list[Tensor] = []
-            for step in group:
-                noise = torch.randn(image.shape, generator=rng, device=self.device)
-                maps += self.features(image, noise, step)
-            if len(self.groups) == 1:
-                return maps
-            # Filled one by one: beside a list of all of them, a stack would take their memory twice.
-            stacked = stacked or [each.new_empty((len(self.groups) * len(each), *each.shape[1:])) for each in maps]
-            for whole, part in zip(stacked, maps, strict=True):
-                whole[number * len(part) : (number + 1) * len(part)] = part
-        return stacked
+    def _at_all_voxels(self, image: Tensor, target: Tensor, known: Tensor, rng: torch.Generator) -> list[Loss]:
+        """The loss of each answer."""
+        groups, stacked = len(self.groups), list[Tensor]()
+        for number, maps in enumerate(self._maps(image, rng)):
+            for level, each in enumerate(maps):
+                if number == 0:  # filled one by one: beside a list of all, their stack would take the memory twice
+                    stacked.append(each if groups == 1 else each.new_empty((groups * len(each), *each.shape[1:])))
+                if groups > 1:
+                    stacked[level][number * len(each) : (number + 1) * len(each)] = each
+        with autocast(self.device, self.precision):
+            logits = self.network.head(stacked, target.shape[2:])  # (groups * B, K, *patch)
+        return [self.segmentation_loss(each, target, known) for each in logits.chunk(groups)]
+
+    def _at_some_voxels(
+        self, image: Tensor, target: Tensor, known: Tensor, rng: torch.Generator, *, count: int
+    ) -> list[Loss]:
+        """The loss of each answer at `count` voxels of its own of every patch; no map of features outlives its view."""
+        groups, size = len(self.groups), target.shape[2:]
+        foreground = target if self.spec.has_regions else target[:, 1:]
+        points = sample_points(foreground, known, groups * count, rng)  # (B * groups * count, 1 + dimensions)
+        weights = point_weights(foreground, known, points)  # (B, 1, groups * count)
+        # Those on foreground come first, so they are dealt out like cards.
+        places = points.reshape(len(image), count, groups, -1).unbind(2)
+        rows = [
+            [
+                features_at(each, size, place.flatten(0, 1), interpolation=self.network.head.interpolation)
+                for each in maps
+            ]
+            for place, maps in zip(places, self._maps(image, rng), strict=True)
+        ]
+        with autocast(self.device, self.precision):
+            logits = self.network.head.forward_rows(torch.cat(level) for level in zip(*rows, strict=True))
+        found = logits.reshape(groups, len(image), count, -1).transpose(2, 3)  # (groups, B, K, count)
+        return [
+            self.segmentation_loss(each, values_at(target, place.flatten(0, 1)), weight)
+            for each, place, weight in zip(
+                found, places, weights.reshape(len(image), 1, count, groups).unbind(3), strict=True
+            )
+        ]
+
+    def _maps(self, image: Tensor, rng: torch.Generator) -> Iterator[Iterator[Tensor]]:
+        """The maps that each answer is read from, made as they are asked for, on fresh noise."""
+        for group in self.groups:
+            yield (
+                each
+                for step in group
+                for each in self.features(image, torch.randn(image.shape, generator=rng, device=self.device), step)
+            )
+
+    def _voxels(self, of_patch: int) -> int | None:
+        """How many of a patch's voxels an answer is trained on; None: all."""
+        asked = cast(ReadOutOptions, self.options).voxels
+        count = min(max(of_patch // SHARE, 1), MOST_VOXELS) if asked is None else asked
+        return count if count < of_patch else None
 
     def _log_snr(self, diffusion: DiffusionPlan) -> Tensor:
         """log ᾱ/(1-ᾱ) of the steps that are read, `(S,)` on the CPU.

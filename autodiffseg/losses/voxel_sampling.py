@@ -34,6 +34,31 @@ def sample_points(foreground: Tensor, known: Tensor, n: int, rng: torch.Generato
     return torch.stack([samples, *torch.unravel_index(index.flatten(), known.shape[2:])], dim=1)
 
 
+def point_weights(foreground: Tensor, known: Tensor, points: Tensor) -> Tensor:
+    """How much each point of `sample_points` counts, for losses over points to be those over all voxels on average.
+
+    A voxel is drawn with the probability q(v) = (1 - f)/V + f · Σ_c [v in c]/(C · V_c), where f is the share drawn on
+    foreground, V, V_c and C the known voxels, those of class c and the classes that the sample shows; so it counts
+    1/(V·q). Samples count by how much of them is known.
+
+    Args:
+        foreground: as `sample_points` had it.
+        known: likewise.
+        points: that it gave.
+
+    Returns:
+        `(B, 1, n)` float32, to stand in for the voxels' `known` in losses; 0 where the label is not known.
+    """
+    n = len(points) // len(foreground)
+    sizes, total = foreground.flatten(2).sum(2), known.flatten(1).sum(1)  # (B, F), (B,)
+    shown = (sizes > 0).sum(1)  # (B,)
+    share = torch.where(shown > 0, n // 2 / n, 0.0)
+    in_class = (values_at(foreground, points) / sizes.clamp(min=1)[..., None]).sum(1) / shown.clamp(min=1)[:, None]
+    against_uniform = 1 - share[:, None] + share[:, None] * total[:, None] * in_class  # (B, n), V·q
+    weights = (total / known[0].numel())[:, None] / against_uniform
+    return weights[:, None] * values_at(known, points)
+
+
 def values_at(voxels: Tensor, points: Tensor) -> Tensor:
     """What `(B, K, *patch)` holds at the points of `sample_points`: `(B, K, n)`, for losses as a patch of one axis."""
     found = voxels.movedim(1, -1)[points.unbind(1)]  # (B * n, K)

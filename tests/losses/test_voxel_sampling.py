@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autodiffseg.losses.voxel_sampling import sample_points, values_at
+from autodiffseg.losses.voxel_sampling import point_weights, sample_points, values_at
 
 
 def masks(batch: int = 2, size: tuple[int, ...] = (4, 8, 8)) -> tuple[Tensor, Tensor]:
@@ -102,3 +102,25 @@ def test_one_voxel_of_more_than_float32_can_count_is_found() -> None:
     foreground[0, 0, 4099, 4099] = True
     points = sample_points(foreground, known, 4, generator())
     assert points[:2].tolist() == [[0, 4099, 4099]] * 2
+
+
+def test_weighted_points_count_like_all_known_voxels() -> None:
+    foreground, known = masks(batch=3)
+    known[0, :, 2] = False
+    foreground[1, 1] = 0  # a sample that lacks a class
+    foreground[2] = 0  # one without any
+    n = 40_000
+    points = sample_points(foreground, known, n, generator())
+    weights = point_weights(foreground, known, points)
+    voxelwise = torch.rand(3, 2, 4, 8, 8, generator=generator(1))
+    found = (values_at(voxelwise, points) * weights).mean(2)
+    torch.testing.assert_close(found, (voxelwise * known).flatten(2).mean(2), rtol=0.02, atol=0)
+    torch.testing.assert_close(weights.mean(2)[:, 0], known.float().flatten(1).mean(1), rtol=0.02, atol=0)
+
+
+def test_points_of_which_no_label_is_known_do_not_count() -> None:
+    foreground, known = masks()
+    foreground[0], known[0] = 0, False
+    weights = point_weights(foreground, known, sample_points(foreground, known, 10, generator()))
+    assert (weights[0] == 0).all()
+    assert weights.isfinite().all()

@@ -228,7 +228,7 @@ def test_predictions_are_probabilities_on_the_patch(
 def test_sixty_updates_on_one_batch_lower_the_loss(
     make_trainer: Make, make_batch: Make, name: str, dimensions: int, device: str, precision: str
 ) -> None:
-    settings = ("learning_rate=0.01", *(("timesteps=1,10",) if name in READ_OUTS else ()))
+    settings = ("learning_rate=0.01", *(("timesteps=1,10", "voxels=512") if name in READ_OUTS else ()))
     trainer = make_trainer(name, dimensions=dimensions, settings=settings, device=device, precision=precision)
     batch = make_batch(dimensions, device=device)
     optimiser = make_optimiser(trainer.network, trainer.options)

@@ -15,6 +15,7 @@ from autodiffseg.diffusion.schedule import alpha_bar, level
 from autodiffseg.errors import UserError
 from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.sampling import Sampling
+from autodiffseg.trainers import read_out
 from autodiffseg.trainers.backbone import read_backbone
 from autodiffseg.trainers.checkpoints import load_trainer, save_checkpoint
 from autodiffseg.trainers.training_memory import bare_loop
@@ -123,7 +124,8 @@ def test_with_one_step_it_makes_no_difference_whether_steps_are_averaged_or_seen
 
 
 def test_the_loss_is_the_mean_over_the_steps_of_each_ones_own(make_trainer: Make, make_batch: Make) -> None:
-    trainer, batch = make_trainer("tedm", settings=("timesteps=1,400", "norm=layer")), make_batch()
+    settings = ("timesteps=1,400", "norm=layer", "voxels=512")
+    trainer, batch = make_trainer("tedm", settings=settings), make_batch()
     target, known = trainer.spec.one_hot(batch.label)
     source, losses = rng(), []
     for step in range(2):
@@ -134,7 +136,7 @@ def test_the_loss_is_the_mean_over_the_steps_of_each_ones_own(make_trainer: Make
 
 
 def test_the_batch_norm_takes_its_statistics_over_all_steps_at_once(make_trainer: Make, make_batch: Make) -> None:
-    trainer = make_trainer("tedm")
+    trainer = make_trainer("tedm", settings=("voxels=512",))
     inputs: list[Tensor] = []
     norm = next(module for module in trainer.network.head.modules() if isinstance(module, torch.nn.BatchNorm3d))
     norm.register_forward_pre_hook(lambda module, args: inputs.append(args[0].detach().clone()))
@@ -142,6 +144,48 @@ def test_the_batch_norm_takes_its_statistics_over_all_steps_at_once(make_trainer
     trainer.loss(make_batch(), rng())
     assert [len(found) for found in inputs] == [8 * 2]
     torch.testing.assert_close(norm.running_mean, 0.1 * inputs[0].mean((0, 2, 3, 4)))
+
+
+@pytest.mark.parametrize("name", ["tedm", "ledm"])
+@pytest.mark.parametrize("regions", [False, True])
+def test_the_loss_at_some_voxels_is_that_at_all_on_average(
+    make_trainer: Make, make_batch: Make, name: str, regions: bool
+) -> None:
+    trainers = [
+        make_trainer(name, regions=regions, settings=("timesteps=1,10", "norm=layer", f"voxels={voxels}"))
+        for voxels in (512, 128)
+    ]
+    for trainer in trainers:
+        trainer.features = lambda image, noise, step, network=trainer.network: network.features(image, 0 * image, step)
+    every, some = trainers
+    with torch.no_grad():
+        losses = torch.stack([some.loss(make_batch(), rng(seed)).total for seed in range(40)])
+        wanted = every.loss(make_batch(), rng()).total
+    torch.testing.assert_close(losses.mean(), wanted, rtol=0.01, atol=0)
+    assert losses.std() > 1e-3
+
+
+def test_a_step_has_voxels_of_its_own(make_trainer: Make, make_batch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, drawn = make_trainer("tedm", settings=("timesteps=1,10", "voxels=6")), list[Tensor]()
+    at = read_out.features_at
+
+    def record(feature: Tensor, size: Any, points: Tensor, **more: Any) -> Tensor:
+        drawn.append(points)
+        return at(feature, size, points, **more)
+
+    monkeypatch.setattr(read_out, "features_at", record)
+    trainer.loss(make_batch(), rng())
+    assert [points[:, 0].tolist() for points in drawn] == [[0] * 6 + [1] * 6] * 4  # two steps of two levels
+    first, again, second, _ = drawn
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_a_sixteenth_of_a_patch_is_trained_on_unless_told_otherwise(make_trainer: Make) -> None:
+    trainer = make_trainer("tedm")
+    assert [trainer._voxels(size) for size in (64 * 64, 128**3)] == [256, 16384]
+    asked = make_trainer("tedm", settings=("voxels=500",))
+    assert [asked._voxels(size) for size in (500, 501)] == [None, 500]
 
 
 def test_every_view_has_noise_of_its_own(make_trainer: Make, make_batch: Make) -> None:

@@ -116,13 +116,15 @@ def allocator_peak(name: str, plan: Plan, precision: Any) -> int:
 @pytest.mark.parametrize("deep_supervision", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("patch", [(16, 16, 16), (64, 64)])
-@pytest.mark.parametrize("name", [name for name in TRAINERS if not hasattr(trainer_class(name), "groups")])
+@pytest.mark.parametrize("name", TRAINERS)
 def test_meta_tensors_take_what_the_allocator_gives_to_real_ones(
     name: str, patch: tuple[int, ...], precision: Any, deep_supervision: bool
 ) -> None:
     plan = make_plan(patch, (8, 16, 32, 32), deep_supervision=deep_supervision)
     tracked = traced(name, plan, precision=precision, place="cpu", block=1).peak
-    assert tracked == pytest.approx(allocator_peak(name, plan, precision), rel=0.03)
+    # Where nothing is kept for a backward pass, the copy shows which a processor's convolution makes of its input.
+    most = 0.1 if name in ("ledm", "linear-probe") else 0.03
+    assert tracked == pytest.approx(allocator_peak(name, plan, precision), rel=most)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -289,3 +291,9 @@ def test_a_cascade_is_traced_with_the_channels_of_its_previous_stage() -> None:
     )
     batch_and_weights = 2 * 2 * 16**3 * 4 + 2 * 8 * 27 * 4 * 3  # two classes: image channels; weights and their moments
     assert more == pytest.approx(batch_and_weights, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["tedm", "ledme"])
+def test_a_head_on_a_usual_network_of_128_voxels_a_side_fits_any_card(name: str) -> None:
+    plan = make_plan((128, 128, 128), (32, 64, 128, 256, 320, 320))
+    assert traced(name, plan, precision="fp16").peak < 3e9
