@@ -1,4 +1,4 @@
-"""A plan and batches that need no dataset: two balls of their own intensity in noise."""
+"""A plan and batches that need no dataset: balls or discs of their own intensity in noise."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ from autodiffseg.plans import ConfigurationPlan, NetworkPlan, NormalisationPlan,
 from autodiffseg.runs import RunRecord
 
 CONFIGURATION = "3d_fullres"
+"""The only one of these plans, also where it has two dimensions."""
 DATASET = DatasetJson(channel_names={"0": "MRI"}, labels={"background": 0, "a": 1, "b": 2}, file_ending=".nii.gz")
 
 
-def make_plan(*, size: int, stages: int, features: int) -> Plan:
-    """A plan with patches of `size`³ voxels, two a batch; features double from stage to stage, up to 320."""
+def make_plan(
+    *, size: int, stages: int, features: int, most_features: int = 320, dimensions: int = 3, batch_size: int = 2
+) -> Plan:
+    """A plan whose patches have edges of `size` voxels; features double from stage to stage, up to `most_features`."""
+    axes = range(dimensions)
     network = NetworkPlan(
-        features=tuple(min(features * 2**stage, 320) for stage in range(stages)),
-        kernels=((3, 3, 3),) * stages,
-        strides=((1, 1, 1), *((2, 2, 2),) * (stages - 1)),
+        features=tuple(min(features * 2**stage, most_features) for stage in range(stages)),
+        kernels=((3,) * dimensions,) * stages,
+        strides=((1,) * dimensions, *((2,) * dimensions,) * (stages - 1)),
         encoder_blocks=(2,) * stages,
         decoder_blocks=(2,) * (stages - 1),
     )
     configuration = ConfigurationPlan(
-        dimensions=3,
-        spacing=(1.0, 1.0, 1.0),
-        median_shape=(size, size, size),
-        patch_size=(size, size, size),
-        batch_size=2,
+        dimensions=dimensions,
+        spacing=tuple(1.0 for _ in axes),
+        median_shape=tuple(size for _ in axes),
+        patch_size=tuple(size for _ in axes),
+        batch_size=batch_size,
         batch_dice=False,
         normalisation=(NormalisationPlan(scheme="zscore"),),
         network=network,
-        mirror_axes=(0, 1, 2),
+        mirror_axes=tuple(axes),
     )
     return Plan(
         name="synthetic",
@@ -58,18 +62,19 @@ def make_batch(plan: Plan, device: torch.device) -> Batch:
     label = torch.zeros((configuration.batch_size, *configuration.patch_size), dtype=torch.int16)
     for sample in label:
         for value in (1, 2):
-            centre = torch.rand(3, generator=generator) - 0.5
+            centre = torch.rand(len(axes), generator=generator) - 0.5
             squares = torch.stack([(axis - middle) ** 2 for axis, middle in zip(axes, centre, strict=True)])
             sample[squares.sum(0) < 0.12] = value
     image = torch.randn(label[:, None].shape, generator=generator) + label[:, None]
-    return Batch(image.to(device), label.to(device), ("a", "b"))
+    return Batch(image.to(device), label.to(device), ("",) * configuration.batch_size)
 
 
-def make_trainer(plan: Plan, name: str, precision: str, device: torch.device) -> Any:
-    """A trainer with its default options; the weights are the same each time."""
+def make_trainer(plan: Plan, name: str, precision: str, device: torch.device, **options: object) -> Any:
+    """A trainer with its default options but for `options`; the weights are the same each time."""
     torch.manual_seed(0)
     trainer_class = registry.load(registry.TRAINERS, name)
-    return trainer_class(plan, CONFIGURATION, DATASET, trainer_class.Options(), device=device, precision=precision)
+    settings = trainer_class.Options.model_validate(options)
+    return trainer_class(plan, CONFIGURATION, DATASET, settings, device=device, precision=precision)
 
 
 def make_loop(trainer: Any, name: str, iterations: int) -> Any:
