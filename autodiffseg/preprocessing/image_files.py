@@ -33,7 +33,8 @@ def find_images(folder: Path, channels: int) -> tuple[ImageFiles, ...]:
         channels: of the labelled dataset; a number beyond them belongs to the name.
 
     Raises:
-        UserError: when the folder does not exist or holds no image, or when only some files have a channel number.
+        UserError: when the folder does not exist or holds no image, when only some files have a channel number, or
+            when two have the same name and number.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist or is no folder; name a folder of unlabelled images.")
@@ -46,7 +47,9 @@ def find_images(folder: Path, channels: int) -> tuple[ImageFiles, ...]:
         name = path.name.removesuffix(_ending(path))
         found = re.fullmatch(r"(.+)_(\d{4})", name)
         if found is not None and int(found[2]) < channels:
-            numbered.setdefault(found[1], {}).setdefault(int(found[2]), path)
+            other = numbered.setdefault(found[1], {}).setdefault(int(found[2]), path)
+            if other != path:
+                raise UserError(f"{path} and {other.name} are one channel of one image; rename or remove one of them.")
         else:
             strangers.append(path)
     if not numbered:

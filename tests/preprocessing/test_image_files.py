@@ -46,6 +46,11 @@ def test_a_folder_that_is_numbered_in_part_is_refused(tmp_path: Path) -> None:
         found(tmp_path, ["a_0000.png", "a_0001.png", "b.png"], channels=1)
 
 
+def test_two_files_for_one_channel_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a_0000.png and a_0000.jpg are one channel of one image"):
+        found(tmp_path, ["a_0000.png", "a_0000.jpg", "b_0000.png"], channels=1)
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sub.png").mkdir()
     with pytest.raises(UserError, match=r"holds no images \(.nii.gz"):
