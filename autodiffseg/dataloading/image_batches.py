@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ from autodiffseg.plans import ConfigurationPlan
 from autodiffseg.preprocessing.image_store import ImageStore
 
 NO_CLASSES = LabelSpec(labels={"background": 0})
+
+SMALL_BYTES = 2**20
+"""An unpacked image up to this size is kept in memory."""
+KEPT_BYTES = 2**26
+"""Of all that are kept, by each process that makes batches."""
 
 
 class ImageBatchSource(BatchSource):
@@ -49,16 +55,28 @@ class ImageBatchSource(BatchSource):
 
 
 class _Unlabelled:
-    """The images of a store with a label map of nothing, which takes no memory."""
+    """The images of a store with a label map of nothing, which takes no memory.
+
+    Small images are kept: opening and unpacking a file takes as long as everything else that is done to a patch of 64 x
+    64 pixels.
+    """
 
     def __init__(self, store: ImageStore) -> None:
         self.store = store
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._kept: dict[str, npt.NDArray[np.float32]] = {}
+        self._room = KEPT_BYTES
 
     def image(self, case: str) -> Any:
         """`(C, Z, Y, X)`, read as it is indexed."""
+        if case in self._kept:
+            return self._kept[case]
         array = self.store.image(case)
         self._shapes[case] = array.shape[1:]
+        size = math.prod(array.shape) * array.dtype.itemsize
+        if size <= min(SMALL_BYTES, self._room):
+            self._kept[case] = array = array[:]
+            self._room -= size
         return array
 
     def label(self, case: str) -> npt.NDArray[np.int16]:

@@ -82,3 +82,39 @@ def test_images_are_equally_likely_whatever_their_size(store, configure):
 def test_no_images_are_refused(store, noise, configure):
     with pytest.raises(UserError, match="no cases"):
         ImageBatchSource(store(*noise), "", configure(8, 8, 8, channels=2), seed=0)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The images that have been opened, in order."""
+    names, read = [], ImageStore.image
+    monkeypatch.setattr(ImageStore, "image", lambda self, name: names.append(name) or read(self, name))
+    return names
+
+
+def test_kept_images_are_not_read_again_and_change_no_batch(store, noise, configure, reads, monkeypatch):
+    made, configuration = store(*noise), configure(16, 16, 16, channels=2, mirror_axes=(0, 1, 2))
+
+    def batches(room):
+        monkeypatch.setattr("autodiffseg.dataloading.image_batches.KEPT_BYTES", room)
+        source = ImageBatchSource(made, "abc", configuration, seed=3)
+        reads.clear()
+        return [source.batch(n) for n in range(12)]
+
+    expected = batches(0)
+    drawn = [case for batch in expected for case in batch.cases]
+    assert sorted(set(reads)) == sorted(set(drawn)) == list("abc")
+    assert len(reads) >= len(drawn)
+    assert all(torch.equal(one.image, other.image) for one, other in zip(batches(2**26), expected, strict=True))
+    assert sorted(reads) == list("abc")
+    sizes = [image.size * 4 for image in noise]
+    batches(sum(sizes) - 1)  # no room for the last that is drawn
+    last = max("abc", key=drawn.index)
+    assert [reads.count(name) for name in "abc"] == [drawn.count(name) if name == last else 1 for name in "abc"]
+
+
+def test_large_images_are_not_kept(store, noise, configure, reads, monkeypatch):
+    monkeypatch.setattr("autodiffseg.dataloading.image_batches.SMALL_BYTES", noise[0].size * 4 - 1)
+    source = ImageBatchSource(store(*noise[:1]), "a", configure(16, 16, 16, channels=2), seed=3)
+    source.batch(0)
+    assert reads == ["a", "a"]  # one for each sample
