@@ -165,8 +165,9 @@ class DdpmPretrainingTrainer(Learner):
     def after_look(self, folder: Path, update: int, source: BatchSource) -> None:
         """Draw a sheet of images kept back and of generated ones, now and then; none where that takes too long."""
         options = cast(PretrainingOptions, self.options)
-        due = options.sheet_every and update // options.validate_every % options.sheet_every == 0
-        if not self._sheets or not (due or (options.sheet_every and update == self._iterations)):
+        if not (options.sheet_every and self._sheets):
+            return
+        if update % (options.validate_every * options.sheet_every) and update != self._iterations:
             return
         real = source.batch(0).image.to(self.device)
         network = self.average.network.eval()

@@ -169,7 +169,7 @@ def test_the_steps_of_a_look_lie_evenly_over_all_noise() -> None:
     trainer.look(Source(), batches=4)  # type: ignore[arg-type]
     wanted = torch.logit(bars[[62, 187, 312, 437, 562, 687, 812, 937]])
     torch.testing.assert_close(torch.cat(heard).sort(descending=True).values, wanted.float())
-    assert all(levels[0] > levels[1] for levels in heard)  # each batch sees little and much noise
+    assert all(levels[0] - levels[1] > 2 for levels in heard)  # each batch sees little and much noise
 
 
 def record(**changes: Any) -> RunRecord:
@@ -228,11 +228,11 @@ def test_a_checkpoint_is_a_backbone_of_the_averaged_weights_and_fits_its_plan(tm
 
 def test_sheets_are_drawn_every_few_looks_and_at_the_end(tmp_path: Path) -> None:
     trainer = make("sheet_every=2", "validate_every=10")
-    trainer.before_training(record(iterations=45))
-    for update in (10, 20, 30, 40, 45):
+    trainer.before_training(record(iterations=55))
+    for update in (10, 20, 30, 40, 50, 55):
         trainer.after_look(tmp_path, update, Source())  # type: ignore[arg-type]
     assert [path.name for path in sorted((tmp_path / "samples").iterdir())] == [
-        f"update_00000{update}.png" for update in (20, 40, 45)
+        f"update_00000{update}.png" for update in (20, 40, 55)
     ]
     without = make("sheet_every=0")
     without.before_training(record(iterations=45))
