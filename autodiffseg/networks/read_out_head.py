@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -83,7 +84,7 @@ class ReadOutHead(nn.Module):
         """
         maps: dict[tuple[int, ...], Tensor] = {}
         for project, feature in zip(self.projections, features, strict=True):
-            _add(maps, project(feature))
+            _add(maps, project(_in_quick_layout(feature)))
         logits: Tensor = self.tail(self._at_full_resolution(maps, tuple(size)))
         return logits
 
@@ -154,6 +155,13 @@ def _add(maps: dict[tuple[int, ...], Tensor], x: Tensor) -> None:
     """Add `x` to the map of its resolution, in place: what made that map does not need it for its gradient."""
     shape = tuple(x.shape[2:])
     maps[shape] = maps[shape].add_(x) if shape in maps else x
+
+
+def _in_quick_layout(feature: Tensor) -> Tensor:
+    """On a CPU with channels last; with channels first one thread finds the nearest voxel up to 50 times as slowly."""
+    if feature.device.type != "cpu":
+        return feature
+    return feature.contiguous(memory_format=torch.channels_last if feature.ndim == 4 else torch.channels_last_3d)
 
 
 def _as_patches(rows: Tensor, dimensions: int) -> Tensor:
