@@ -71,6 +71,11 @@ class Trainer(Learner):
         return self.passes(sampling)
 
     @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Patch axes along which predictions are averaged by default: the plan's, if training mirrored along them."""
+        return self.configuration.mirror_axes if self.options.augment else ()
+
+    @property
     def draws_noise(self) -> bool:
         """Whether predictions on other noise differ; by default, whether something can be sampled in steps."""
         return self.passes(Sampling(steps=2)) > 1

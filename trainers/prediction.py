@@ -80,12 +80,22 @@ def make_predictor(
         options=WindowOptions(
             mode=options.mode,
             step_size=options.step_size,
-            mirror_axes=options.mirror_axes if options.mirroring else (),
+            mirror_axes=_mirror_axes(options, trainers),
             rotate_mirrors=options.rotate_mirrors,
             deterministic=options.deterministic,
         ),
         call_bytes=make_call_bytes(trainers) if len(trainers) == len(models) else None,
     )
+
+
+def _mirror_axes(options: PredictionOptions, trainers: Sequence[Trainer]) -> tuple[int, ...] | None:
+    """The axes that are asked for, else those that all trainers know; None: the plan's."""
+    if not options.mirroring:
+        return ()
+    if options.mirror_axes is not None or not trainers:
+        return options.mirror_axes
+    first, *others = (trainer.mirror_axes for trainer in trainers)
+    return tuple(axis for axis in first if all(axis in axes for axes in others))
 
 
 def with_segmentation(

@@ -76,5 +76,5 @@ def _windows(trainer: Trainer, shape: Sequence[int]) -> int:
     planned = trainer.configuration
     window = (*(1,) * (3 - planned.dimensions), *planned.patch_size)
     padded = [max(size, length) for size, length in zip(shape, window, strict=True)]
-    mirrors: int = 2 ** len(planned.mirror_axes)
+    mirrors: int = 2 ** len(trainer.mirror_axes)
     return len(origins(padded, window, PredictionOptions().step_size)) * mirrors

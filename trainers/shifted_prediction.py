@@ -33,7 +33,7 @@ def scored_shifted_set(
 ) -> Summary:
     """The scores of a fold on a shifted set, in the set's own classes.
 
-    As validation does, the images are predicted with the plan's mirroring and without postprocessing. Predictions lie
+    As validation does, the images are predicted mirrored as in training, and without postprocessing. Predictions lie
     in the fold's folder.
 
     Args:

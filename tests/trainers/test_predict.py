@@ -73,6 +73,8 @@ def make_plan() -> Plan:
 class FakeTrainer:
     """Marks what is brighter than 5; remembers how it was asked."""
 
+    draws_noise = False
+
     def __init__(self, spec: LabelSpec | None = None) -> None:
         self.plan = make_plan()
         self.configuration_name = "3d_fullres"
@@ -545,7 +547,7 @@ def test_what_predicting_takes_is_told_and_changes_no_label_map(
         assert predict(images, tmp_path / name, model, *more) == 0
         told = " ".join(capsys.readouterr().out.split())
         assert "Probabilities of the largest case take up to" in told
-        assert (f"kept on disk in {tmp_path / name}: --memory is 0 GB" in told) == (name == "disk")
+        assert (f"kept on disk in {tmp_path / name}: --memory is 0 bytes" in told) == (name == "disk")
         assert names(tmp_path / name) == names(tmp_path / "memory")
     for case in ("a", "b", "c"):
         assert len({(tmp_path / name / f"{case}.nii.gz").read_bytes() for name in ways}) == 1

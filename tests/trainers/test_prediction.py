@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.preprocessor import preprocess_case
 from autodiffseg.sampling import NoiseSource, Sampling, SamplingRequest
 from autodiffseg.trainers.prediction import choose_sampling, make_predictor
+from autodiffseg.trainers.prediction_options import PredictionOptions
 from autodiffseg.trainers.stored_member import StoredMember, predict_stored_case
 
 SPEC = LabelSpec(labels={"background": 0, "bright": 1})
@@ -73,6 +75,34 @@ def test_a_stored_2d_case_becomes_a_2d_label_file(plan: Plan, tmp_path: Path) ->
     written, geometry = read_label(tmp_path / "out" / "a.mha")
     np.testing.assert_array_equal(written, label)
     assert geometry == GRID
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "mirrored"),
+    [
+        (((),), None, True),
+        ((("augment=false",),), None, False),
+        (((), ("augment=false",)), None, False),  # of two folds one does not know mirrored images
+        ((("augment=false",),), (0, 1, 2), True),
+    ],
+)
+def test_only_trainers_that_saw_mirrored_images_are_predicted_with_mirrors_unless_axes_are_named(
+    make_trainer: Callable[..., Any],
+    settings: tuple[tuple[str, ...], ...],
+    asked: tuple[int, ...] | None,
+    mirrored: bool,
+) -> None:
+    trainers = [make_trainer("supervised", settings=one) for one in settings]
+    image = np.random.default_rng(0).normal(size=(1, 8, 8, 8)).astype(np.float32)
+
+    def predicted(options: PredictionOptions) -> Any:
+        device = torch.device("cpu")
+        return make_predictor(
+            trainers, trainers[0].plan, "patches", trainers[0].spec, device=device, options=options
+        ).predict(image, "a")
+
+    plain = predicted(PredictionOptions(mirroring=False))
+    assert np.array_equal(predicted(PredictionOptions(mirror_axes=asked)), plain) != mirrored
 
 
 def test_sampling_is_the_plans_where_nothing_is_asked_for(plan: Plan) -> None:
