@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ LEVELS = 32
 SAME = 0.995
 """Correlation from which two sketches are taken for the same image. Among 1207 chest radiographs (NIH ChestX-ray14 and
 two collections of COVID-19), two pairs of copies have 0.9996 and more, and no two images of one patient above 0.988."""
-ROWS = 4096  # compared in one go: the table of correlations stays small however large the pool
+ROWS = 1024  # compared in one go: the table of correlations stays small however large the pool
 
 
 class Likeness(NamedTuple):
@@ -26,6 +27,7 @@ class Likeness(NamedTuple):
     image: str
     other: str
     correlation: float
+    """Of the sketches; negative where light and dark are exchanged."""
 
 
 def sketch(array: npt.NDArray[np.float32]) -> str:
@@ -38,9 +40,10 @@ def sketch(array: npt.NDArray[np.float32]) -> str:
         Standard deviations from the mean, times 32, as whole numbers of one byte with sign, in hexadecimal, in the
         order of the array; zeros for a constant image.
     """
-    means: npt.NDArray[np.float64] = array.mean(axis=0, dtype=np.float64)
-    for axis, parts in enumerate(PLANE if array.shape[1] == 1 else VOLUME):
-        means = _area_means(means, axis, parts)
+    z, y, x = PLANE if array.shape[1] == 1 else VOLUME
+    # Slice by slice: float64 copies of a large volume would take several times its memory.
+    slices = (array[:, place].mean(axis=0, dtype=np.float64) for place in range(array.shape[1]))
+    means = _area_means(np.stack([_area_means(_area_means(one, 0, y), 1, x) for one in slices]), 0, z)
     spread = means.std()
     scaled = (means - means.mean()) / spread * LEVELS if spread > 1e-6 else np.zeros_like(means)
     return np.clip(np.rint(scaled), -127, 127).astype(np.int8).tobytes().hex()
@@ -66,32 +69,57 @@ def _area_means(array: npt.NDArray[np.float64], axis: int, parts: int) -> npt.ND
 def find_same(images: Mapping[str, str], others: Mapping[str, str]) -> list[Likeness]:
     """For each image the other that is most like it, where the two are most likely the same.
 
-    A copy that has been cut or turned is not found.
+    One may be mirrored along any axes, and may be the negative of the other. A copy that has been cut or turned is not
+    found, nor a slice among volumes.
 
     Args:
         images: name -> sketch.
         others: the same of the images that are looked for.
     """
     found: list[Likeness] = []
-    if not others:
-        return found
+    for shape in (PLANE, VOLUME):
+        ours, theirs = _of_shape(images, shape), _of_shape(others, shape)
+        if ours and theirs:
+            found += _find_same(ours, theirs, shape)
+    return found
+
+
+def _of_shape(sketches: Mapping[str, str], shape: tuple[int, int, int]) -> dict[str, npt.NDArray[np.int8]]:
+    numbers = {name: fields(text) for name, text in sketches.items()}
+    return {name: one for name, one in numbers.items() if one.size == np.prod(shape)}
+
+
+def _find_same(
+    images: Mapping[str, npt.NDArray[np.int8]], others: Mapping[str, npt.NDArray[np.int8]], shape: tuple[int, int, int]
+) -> list[Likeness]:
+    """`find_same` among sketches of one shape."""
+    axes = [axis + 1 for axis, length in enumerate(shape) if length > 1]
+    mirrorings = list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
     wanted, names = _directions(others.values()), list(others)
+    found: list[Likeness] = []
     items = list(images.items())
     for start in range(0, len(items), ROWS):
         part = items[start : start + ROWS]
-        correlations = _directions([one for _, one in part]) @ wanted.T
-        best = correlations.argmax(axis=1)
+        directions = _directions(one for _, one in part).reshape(-1, *shape)
+        rows, best = np.arange(len(part)), np.zeros(len(part))
+        columns = np.zeros(len(part), dtype=np.intp)
+        for mirrored in mirrorings:
+            correlations = np.flip(directions, mirrored).reshape(len(part), -1) @ wanted.T
+            most = np.abs(correlations).argmax(axis=1)
+            value = correlations[rows, most]
+            better = np.abs(value) > np.abs(best)
+            best[better], columns[better] = value[better], most[better]
         found += [
-            Likeness(name, names[column], float(row[column]))
-            for (name, _), row, column in zip(part, correlations, best, strict=True)
-            if row[column] >= SAME
+            Likeness(name, names[column], float(correlation))
+            for (name, _), column, correlation in zip(part, columns, best, strict=True)
+            if abs(correlation) >= SAME
         ]
     return found
 
 
-def _directions(sketches: Iterable[str]) -> npt.NDArray[np.float64]:
+def _directions(sketches: Iterable[npt.NDArray[np.int8]]) -> npt.NDArray[np.float64]:
     """`(n, fields)` with zero mean and length 1; zeros for the sketch of a constant image."""
-    table = np.array([fields(one) for one in sketches], dtype=np.float64)
+    table = np.array(list(sketches), dtype=np.float64)
     table -= table.mean(axis=1, keepdims=True)
     lengths: npt.NDArray[np.float64] = np.linalg.norm(table, axis=1, keepdims=True)
     return table / np.maximum(lengths, 1e-9)

@@ -94,4 +94,6 @@ class ImageStore:
 def array_digest(array: npt.NDArray[np.float32]) -> str:
     """Of a preprocessed image `(C, Z, Y, X)`: 128 bits of BLAKE2b over its shape and voxels, in hexadecimal."""
     voxels = np.ascontiguousarray(array, dtype="<f4")
-    return hashlib.blake2b(repr(voxels.shape).encode() + voxels.tobytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(repr(voxels.shape).encode(), digest_size=16)
+    digest.update(voxels.data)
+    return digest.hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -49,6 +51,34 @@ def test_a_resized_copy_is_found_among_others() -> None:
     assert (found.image, found.other) == ("copy", "7")
     assert 0.995 < found.correlation < 1
     assert find_same({"other": sketch(smooth(99, 1, 60, 70))}, {"7": sketch(images["7"])}) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 60, 70), (20, 30, 25)])
+@pytest.mark.parametrize("change", ["mirrored", "negative", "both"])
+def test_a_mirrored_copy_and_a_negative_are_found(shape: tuple[int, int, int], change: str) -> None:
+    images = {str(seed): smooth(seed, *shape) for seed in range(20)}
+    copy = images["7"] if change == "negative" else np.flip(images["7"], (1, 3))
+    copy = copy if change == "mirrored" else 5 - copy
+    (found,) = find_same({"copy": sketch(copy)}, {name: sketch(image) for name, image in images.items()})
+    assert found.other == "7"
+    assert found.correlation == pytest.approx(1 if change == "mirrored" else -1, abs=1e-3)
+    assert find_same({"turned": sketch(images["7"].swapaxes(2, 3))}, {"7": sketch(images["7"])}) == []
+
+
+def test_slices_and_volumes_may_be_looked_for_together() -> None:
+    images = {"slice": sketch(smooth(0, 1, 40, 40)), "volume": sketch(smooth(1, 9, 40, 40))}
+    found = find_same({**images, "other": sketch(smooth(2, 1, 40, 40))}, images)
+    assert [(one.image, one.other) for one in found] == [("slice", "slice"), ("volume", "volume")]
+    assert find_same({"volume": images["volume"]}, {"slice": images["slice"]}) == []
+
+
+def test_a_large_volume_is_sketched_without_copies_of_it() -> None:
+    image = np.zeros((1, 64, 128, 128), np.float32)
+    tracemalloc.start()
+    sketch(image)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < image.nbytes / 4
 
 
 def test_a_constant_image_is_like_nothing_and_nothing_is_found_among_none() -> None:
