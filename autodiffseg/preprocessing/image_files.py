@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,30 +39,51 @@ def find_images(folder: Path, channels: int) -> tuple[ImageFiles, ...]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist or is no folder; name a folder of unlabelled images.")
-    paths = sorted(path for path in folder.iterdir() if _ending(path) and path.name[0] != "." and not path.is_dir())
-    if not paths:
+    numbered, strangers = _sort(folder, channels)
+    if not numbered and not strangers:
         raise UserError(f"{folder} holds no images ({', '.join(ENDINGS)}); name the folder that does.")
-    numbered: dict[str, dict[int, Path]] = {}
-    strangers = []
-    for path in paths:
-        name = path.name.removesuffix(_ending(path))
-        found = re.fullmatch(r"(.+)_(\d{4})", name)
-        if found is not None and int(found[2]) < channels:
-            other = numbered.setdefault(found[1], {}).setdefault(int(found[2]), path)
-            if other != path:
-                raise UserError(f"{path} and {other.name} are one channel of one image; rename or remove one of them.")
-        else:
-            strangers.append(path)
-    if not numbered:
-        return tuple(ImageFiles(path.name.removesuffix(_ending(path)), (path,)) for path in strangers)
-    if strangers:
+    for places in numbered.values():
+        if double := next((paths for paths in places.values() if len(paths) > 1), None):
+            raise UserError(
+                f"{double[1]} and {double[0].name} are one channel of one image; rename or remove one of them."
+            )
+    if numbered and strangers:
         more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
         raise UserError(
             f"{strangers[0]}{more}: the name has no channel number below {channels}, as others in the folder have; "
             f"call it NAME_0000{_ending(strangers[0])} or put it into a folder of its own."
         )
-    return tuple(
-        ImageFiles(name, tuple(path for _, path in sorted(of_channel.items()))) for name, of_channel in numbered.items()
+    return _images(numbered, strangers)
+
+
+def find_any_images(folder: Path, channels: int) -> tuple[ImageFiles, ...]:
+    """Like `find_images`, for images that are only compared with: whatever they are called, and also none."""
+    return _images(*_sort(folder, channels)) if folder.is_dir() else ()
+
+
+_Numbered = dict[str, dict[int, list[Path]]]
+
+
+def _sort(folder: Path, channels: int) -> tuple[_Numbered, list[Path]]:
+    """The files of a folder that have a channel number, by name and number, and those that have none."""
+    numbered: _Numbered = {}
+    strangers = []
+    for path in sorted(
+        path for path in folder.iterdir() if _ending(path) and path.name[0] != "." and not path.is_dir()
+    ):
+        found = re.fullmatch(r"(.+)_(\d{4})", path.name.removesuffix(_ending(path)))
+        if found is not None and int(found[2]) < channels:
+            numbered.setdefault(found[1], {}).setdefault(int(found[2]), []).append(path)
+        else:
+            strangers.append(path)
+    return numbered, strangers
+
+
+def _images(numbered: _Numbered, strangers: Sequence[Path]) -> tuple[ImageFiles, ...]:
+    """Of several files for one channel the first counts."""
+    return (
+        *(ImageFiles(name, tuple(paths[0] for _, paths in sorted(of.items()))) for name, of in numbered.items()),
+        *(ImageFiles(path.name.removesuffix(_ending(path)), (path,)) for path in strangers),
     )
 
 

@@ -24,6 +24,9 @@ from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.preprocessing.run import is_quick
 from autodiffseg.sound_case import read_sound_case
 
+NAME_BYTES = 150
+"""Of an image's name in its id: 255 are possible in a file's name, and its ending and a temporary one are to fit."""
+
 NO_LABELS = LabelSpec(labels={"background": 0})
 
 
@@ -96,9 +99,10 @@ def prepare_images(
 
 
 def _name(image: ImageFiles, hashes: Mapping[Path, str]) -> str:
-    """The id of an image, unique over folders: its name and a hash over its files."""
+    """The id of an image, unique over folders: its name, cut where it is very long, and a hash over its files."""
     contents = "".join(hashes[path] for path in image.files)
-    return f"{image.name}-{hashlib.blake2b(contents.encode(), digest_size=6).hexdigest()}"
+    name = image.name.encode()[:NAME_BYTES].decode(errors="ignore")
+    return f"{name}-{hashlib.blake2b(contents.encode(), digest_size=6).hexdigest()}"
 
 
 def _run(jobs: Mapping[str, _Job], grid: Grid, processes: int, watch: Watch | None) -> dict[str, str]:
@@ -118,14 +122,23 @@ def _prepare(job: _Job) -> str:
     """Preprocess and write one image; returns what is wrong with it, or ""."""
     settings = job.grid.plan.configuration(job.grid.configuration)
     try:
-        image, geometry = read_sound_case(job.files)
-        _require_fits(job.files, image, geometry, channels=len(settings.normalisation), dimensions=settings.dimensions)
-        case = preprocess_case(
-            image, geometry, case=job.image, plan=job.grid.plan, configuration=job.grid.configuration, spec=NO_LABELS
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            image, geometry = read_sound_case(job.files)
+            channels = len(settings.normalisation)
+            _require_fits(job.files, image, geometry, channels=channels, dimensions=settings.dimensions)
+            case = preprocess_case(
+                image,
+                geometry,
+                case=job.image,
+                plan=job.grid.plan,
+                configuration=job.grid.configuration,
+                spec=NO_LABELS,
+            )
     except UserError as error:
         text = str(error)
         return text if str(job.files[0].parent) in text else f"{job.files[0]}: {text}"
+    if fault := _fault_of(case.image):
+        return f"{job.files[0]} {fault}"
     properties = ImageProperties.of(job.image, case.image, case.properties.spacing)
     array = case.image if job.keep else None
     ImageStore(job.folder).write(properties, array, dimensions=settings.dimensions)
@@ -147,5 +160,18 @@ def _require_fits(
         )
     if dimensions == 3 and geometry.dimensions == 2:
         raise UserError(f"{files[0]} is a 2D image; a 3D configuration learns from volumes.")
-    if all(channel.min() == channel.max() for channel in image):
+    if _is_constant(image):
         raise UserError(f"{files[0]} is empty: all voxels have the same value.")
+
+
+def _fault_of(image: npt.NDArray[np.float32]) -> str:
+    """What is wrong with a preprocessed image `(C, Z, Y, X)` whose file was sound, or ""."""
+    if not np.isfinite(image).all():
+        return "holds numbers too large to be normalised; write them in another unit."
+    if _is_constant(image):
+        return "is empty once it is cropped and normalised as the plan says; is it of the labelled cases' kind?"
+    return ""
+
+
+def _is_constant(image: npt.NDArray[np.float32]) -> bool:
+    return all(channel.min() == channel.max() for channel in image)

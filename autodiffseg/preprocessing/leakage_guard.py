@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -10,13 +11,16 @@ from autodiffseg.dataset import DatasetJson, RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.file_hashes import hash_files
 from autodiffseg.preprocessing.case_store import CaseStore
-from autodiffseg.preprocessing.image_files import ImageFiles, find_images
+from autodiffseg.preprocessing.image_files import ImageFiles, find_any_images
 from autodiffseg.preprocessing.image_run import Grid, prepare_images
 from autodiffseg.preprocessing.image_sketch import find_same
 from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore
+from autodiffseg.preprocessing.parallel import fitting_processes
 
 SHOWN = 3
 """Leaks that a message names."""
+COPIES = 2
+"""Of a case, that may be in memory while it is looked at."""
 
 
 class KnownImage(NamedTuple):
@@ -33,7 +37,7 @@ def known_labelled_images(store: CaseStore, images: ImageStore, *, threads: int)
     Args:
         store: the preprocessed cases.
         images: a folder beside its own remembers their properties, so that only new cases are read.
-        threads: how many cases are read at a time.
+        threads: how many cases are read at a time, at most; fewer where the memory does not suffice.
 
     Raises:
         UserError: when a case is damaged.
@@ -42,13 +46,18 @@ def known_labelled_images(store: CaseStore, images: ImageStore, *, threads: int)
     hashes = hash_files(paths.values(), images.beside("labelled_files.json"), threads=threads)
     kept = ImageStore(images.beside("labelled"))
 
+    def name_of(case: str) -> str:
+        return f"{case}-{hashes[paths[case]][:12]}"
+
     def look(case: str) -> KnownImage:
-        name = f"{case}-{hashes[paths[case]][:12]}"
+        name = name_of(case)
         if not kept.has(name):
             kept.write(ImageProperties.of(name, store.image(case)[:], store.properties(case).spacing), None)
         return KnownImage(case, kept.properties(name))
 
-    with ThreadPoolExecutor(threads) as pool:
+    new = (case for case in paths if not kept.has(name_of(case)))
+    largest = max((COPIES * math.prod(store.image(case).shape) * 4 for case in new), default=0)
+    with ThreadPoolExecutor(fitting_processes(threads, largest) if largest else threads) as pool:
         return list(pool.map(look, paths))
 
 
@@ -64,10 +73,9 @@ def known_test_images(raw: RawDataset, grid: Grid, images: ImageStore, *, proces
     Raises:
         UserError: when they cannot be preprocessed though nothing is wrong with them, as for want of memory.
     """
-    folder = raw.folder / "imagesTs"
-    if not folder.is_dir() or not any(folder.iterdir()):
+    found = find_any_images(raw.folder / "imagesTs", len(raw.json.channels))
+    if not found:
         return []
-    found = find_images(folder, len(raw.json.channels))
     kept = ImageStore(images.beside("test_images"))
     good, _ = prepare_images(found, grid, kept, processes=processes, keep=False)
     return [KnownImage(image.name, good.get(image)) for image in found]
@@ -101,8 +109,9 @@ def refuse_leaks(found: Mapping[ImageFiles, str], dataset: str) -> None:
     noun = "image is a labelled case or a test image" if len(found) == 1 else "images are labelled cases or test images"
     raise UserError(
         f"{len(found)} unlabelled {noun} of {dataset} by content or name ({'; '.join(shown)}{more}): what is learnt "
-        "from cannot be validated on. Take them away, or give --transductive, which is recorded; "
-        "--with-training-images --fold K learns from the training images of one fold alone."
+        "from cannot be validated on. Take them away (rename what has nothing but its name in common with a case), or "
+        "give --transductive, which is recorded; --with-training-images --fold K learns from the training images of "
+        "one fold alone."
     )
 
 
@@ -119,7 +128,8 @@ def likeness_note(images: Mapping[ImageFiles, ImageProperties], known: Iterable[
     noun = "image looks like a case" if len(found) == 1 else "images look like cases"
     return [
         f"{len(found)} unlabelled {noun} that is validated or tested on ({'; '.join(shown)}{more}): a copy of another "
-        "size or compression leaks as much as the image itself; take it away if it is one."
+        "size or compression, mirrored or negative (correlation -1), leaks as much as the image itself; take it away "
+        "if it is one."
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autodiffseg.errors import UserError
-from autodiffseg.preprocessing.image_files import find_images, unlabelled_folders
+from autodiffseg.preprocessing.image_files import find_any_images, find_images, unlabelled_folders
 
 
 def found(folder: Path, names: list[str], channels: int) -> dict[str, list[str]]:
@@ -67,3 +67,12 @@ def test_a_dataset_stands_for_the_unlabelled_folders_that_it_declares(tmp_path: 
     (tmp_path / "dataset.json").write_text(json.dumps(declaration))
     with pytest.raises(UserError, match=r"lists no folders under 'unlabelled'.*--unlabelled FOLDER"):
         unlabelled_folders(tmp_path)
+
+
+def test_images_that_are_only_compared_with_may_be_called_anything_and_may_lack(tmp_path: Path) -> None:
+    for name in ("a_0000.png", "a_0000.jpg", "b.png", "a_0001.mha", ".gitkeep", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [(image.name, len(image.files)) for image in find_any_images(tmp_path, 2)] == [("a", 2), ("b", 1)]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".gitkeep").touch()
+    assert find_any_images(tmp_path / "empty", 1) == find_any_images(tmp_path / "nowhere", 1) == ()

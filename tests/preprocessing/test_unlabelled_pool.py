@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.folds import Fold
 from autodiffseg.geometry import Geometry
 from autodiffseg.images import read_case, read_image, write_image, write_picture
-from autodiffseg.preprocessing import image_run, parallel
+from autodiffseg.preprocessing import image_run, leakage_guard, parallel
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.preprocessing.image_store import array_digest
 from autodiffseg.preprocessing.preprocessor import preprocess_case
@@ -119,6 +120,23 @@ def test_the_number_of_processes_changes_no_byte(
     assert {path.name: path.read_bytes() for path in pool.store.folder.iterdir()} == content
 
 
+def test_as_many_labelled_cases_are_looked_at_as_the_memory_holds(
+    prepare: Prepare, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    class Recorded(ThreadPoolExecutor):
+        def __init__(self, most: int) -> None:
+            threads.append(most)
+            super().__init__(most)
+
+    monkeypatch.setattr(leakage_guard, "ThreadPoolExecutor", Recorded)
+    monkeypatch.setattr(parallel, "free_memory_bytes", lambda: 1)
+    prepare(folder, processes=3)
+    prepare(folder, processes=3)  # all are known by now
+    assert threads == [1, 3]
+
+
 def test_the_same_image_elsewhere_or_in_another_format_is_learnt_from_once(
     prepare: Prepare, folder: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +231,19 @@ def test_a_test_image_that_is_called_as_a_training_case_is_guarded_too(
         prepare(tmp_path / "some", raw=raw, fold=fold)
 
 
+def test_test_images_may_be_called_anything_and_a_folder_of_them_be_empty(
+    prepare: Prepare, folder: Path, phantom_raw: Path, tmp_path: Path
+) -> None:
+    raw = Path(shutil.copytree(phantom_raw, tmp_path / "raw" / NAME))
+    shutil.copy(folder / "scan1.mha", raw / "imagesTs" / "another.mha")
+    with pytest.raises(UserError, match=r"scan1\.mha is another\)"):
+        prepare(folder, raw=raw)
+    shutil.rmtree(raw / "imagesTs")
+    (raw / "imagesTs").mkdir()
+    (raw / "imagesTs" / ".gitkeep").touch()
+    assert len(prepare(folder, raw=raw).images) == 3
+
+
 def test_a_test_image_that_cannot_be_read_is_known_by_its_name(
     prepare: Prepare, folder: Path, phantom_raw: Path, tmp_path: Path
 ) -> None:
@@ -291,6 +322,19 @@ def test_broken_images_are_listed_together_and_passed_over_on_request(prepare: P
     assert len(pool.images) == 3
     assert {Path(path).name.partition(".")[0] for path in pool.skipped} == {"cut", "holed", "empty", "flat", "gone"}
     assert "5 broken images are passed over" in pool.notes[0]
+
+
+def test_images_that_normalisation_leaves_nothing_of_are_broken(prepare: Prepare, folder: Path) -> None:
+    image, geometry = read_image(folder / "scan0.nii.gz")
+    write_image(folder / "vast.mha", image[0] * 1e30, geometry)  # the deviation is infinite
+    with pytest.raises(UserError, match=r"vast\.mha is empty once it is cropped and normalised"):
+        prepare(folder)
+    assert len(prepare(folder, skip_broken=True).images) == 3
+
+
+def test_names_may_be_as_long_as_those_of_files(prepare: Prepare, folder: Path) -> None:
+    (folder / "scan0.nii.gz").rename(folder / f"{'ü' * 124}.nii.gz")
+    assert len(prepare(folder).images) == 3
 
 
 def test_colours_are_refused_where_the_labelled_cases_have_one_channel(prepare: Prepare, tmp_path: Path) -> None:
