@@ -55,11 +55,11 @@ def command(
 
     request = SourceRequest(folds or (), cases, checkpoint, device, precision, seed, mirroring)
     source = AnalysisSource(model, workspace_of(model, workspace), request)
-    source.require_sampling()
+    source.require_noise()
     sampling = choose_sampling(source.first.plan, steps, sampler)
     with progress(source.number_of_cases * samples) as advance:
         scores = source.score(sampling, samples=samples, on_sample=advance)
-    told = f"{sampling.sampler.upper()}, {sampling.steps} steps, samples 0 to {samples - 1} of seed {seed}."
+    told = f"{source.told(sampling)}, samples 0 to {samples - 1} of seed {seed}."
     title = f"Spread over {samples} samples of {model.name}"
     table = seeds_table(scores, title=title, notes=notes(source, sampling=told))
     panels = {

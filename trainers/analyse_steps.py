@@ -37,7 +37,8 @@ def command(
     """Score every sampling step on the validation cases: does the prediction get better on the way?
 
     Each case is predicted by the fold that did not train on it, and the mask that each step predicts is scored as if
-    it were the answer. A model that answers in one pass has one row. Written: steps.md, steps.csv, steps_cases.csv and
+    it were the answer. A model that answers in one pass has one row; tedm has one for the mean over its first one, two,
+    three, … noise levels. Written: steps.md, steps.csv, steps_cases.csv and
     steps.png.
 
     Examples:
@@ -58,10 +59,13 @@ def command(
     sampling = choose_sampling(source.first.plan, steps, sampler)
     with progress(source.number_of_cases) as advance:
         scores = source.score(sampling, on_sample=advance)
-    told = f"{sampling.sampler.upper()}, {sampling.steps} steps, noise of seed {seed}. "
-    told += "Step 1 is the prediction from pure noise, the last step is the answer."
-    if source.takes_one_pass:
-        told = "It answers in one pass, so there is one step."
+    told = f"{source.told(sampling)}, noise of seed {seed}. "
+    if source.samples_in_steps:
+        told += "Step 1 is the prediction from pure noise, the last step is the answer."
+    elif source.first.predicted_steps(sampling) > 1:
+        told += "Step n is the mean of the first n answers, in the order of its noise levels; the last is the answer."
+    else:
+        told = "It has one answer, so there is one step."
     table = steps_table(scores, title=f"Sampling steps of {model.name}", notes=notes(source, sampling=told))
     panels = {
         UNITS[metric]: {name: curve(values).mean for name, values in scores.series(metric).items()}

@@ -82,26 +82,45 @@ class AnalysisSource:
         return self.folds[0].trainer
 
     @property
-    def takes_one_pass(self) -> bool:
-        """Whether a prediction is one network call however many sampling steps are asked for: nothing is sampled."""
-        return self.first.passes(Sampling(steps=2)) == 1
+    def samples_in_steps(self) -> bool:
+        """Whether the number of sampling steps that is asked for matters; where not, nothing is sampled in steps."""
+        return self.first.passes(Sampling(steps=2)) != self.first.passes(Sampling(steps=3))
 
     @property
     def number_of_cases(self) -> int:
         """Over all folds."""
         return sum(len(fold.cases) for fold in self.folds)
 
-    def require_sampling(self) -> None:
+    def require_noise(self) -> None:
         """Refuse a model that draws no noise.
 
         Raises:
             UserError: for such a model.
         """
-        if self.takes_one_pass:
+        if not self.first.draws_noise:
             raise UserError(
                 f"{self.model.name} answers in one pass and draws no noise, so there is nothing to vary; "
                 "name a model of a diffusion trainer."
             )
+
+    def require_sampling(self) -> None:
+        """Refuse a model that has no sampling steps.
+
+        Raises:
+            UserError: for such a model.
+        """
+        self.require_noise()
+        if not self.samples_in_steps:
+            raise UserError(
+                f"{self.model.name} reads its noise levels one by one and samples nothing, so it has no sampling steps "
+                "to vary; `analyse steps` shows what each of its levels adds."
+            )
+
+    def told(self, sampling: Sampling) -> str:
+        """How predictions come about, for a note: "DDPM, 5 steps", or of how many answers each is the mean."""
+        if self.samples_in_steps:
+            return f"{sampling.sampler.upper()}, {sampling.steps} steps"
+        return f"mean of {self.first.predicted_steps(sampling)} answers from {self.first.passes(sampling)} passes"
 
     def score(
         self, sampling: Sampling, *, samples: int = 1, last_step: bool = False, on_sample: Callable[[], None]

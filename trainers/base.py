@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.diffusion.trajectory import Trajectory
+from autodiffseg.inference.patch_model import PatchModel
 from autodiffseg.losses.segmentation import Loss, probabilities_of, segmentation_loss
 from autodiffseg.networks.unet import UNet
 from autodiffseg.sampling import NoiseSource, Sampling
@@ -65,6 +66,11 @@ class Trainer(Learner):
     def passes(self, sampling: Sampling) -> int:
         """Network calls that one prediction of a patch takes."""
         return 1
+
+    def pair_mirrors(self, axes: Sequence[int]) -> PatchModel | None:
+        """This trainer as it shows its passes the versions mirrored along patch `axes` in turn; None where it does not,
+        and each version is predicted whole."""
+        return None
 
     def predicted_steps(self, sampling: Sampling) -> int:
         """How many probabilities `predict_steps` gives."""

@@ -32,6 +32,8 @@ class LoadedModel:
     """All folds together, or each by itself; their weights add up to the model's."""
     weight: float
     """Beside other models."""
+    steps: int
+    """Whose probabilities a prediction can give."""
 
     @property
     def member(self) -> Member:
@@ -95,4 +97,6 @@ def load_model(
         for group in groups
     ]
     ids = {fold: checkpoint_id(path) for fold, path in checkpoints.items()}
-    return LoadedModel(folder, ids, first.dataset, sampling, tuple(members), weight)
+    return LoadedModel(
+        folder, ids, first.dataset, sampling, tuple(members), weight, steps=first.predicted_steps(sampling)
+    )

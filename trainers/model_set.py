@@ -78,8 +78,12 @@ def refuse_contradictions(models: Sequence[LoadedModel], options: PredictionOpti
         raise UserError(f"--num-samples {options.samples}: {names} {answers}, so all would be equal.")
     if options.rotate_mirrors and options.samples == 1:
         raise UserError("--rotate-mirrors: versions take turns over samples; ask for some with --num-samples.")
-    if wanted.steps and len({model.sampling.steps for model in drawing}) > 1:
-        raise UserError(f"--save-steps: {names} are planned with different numbers of steps; give one with --steps.")
+    several = sorted({model.steps for model in drawing if model.steps > 1})
+    if wanted.steps and len(several) > 1:
+        told = " and ".join(map(str, several))
+        raise UserError(
+            f"--save-steps: {names} take different numbers of steps; give one with --steps, or leave it out ({told})."
+        )
 
 
 def _labels(model: LoadedModel) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.errors import UserError
+from autodiffseg.inference.mirroring import checked_axes
 from autodiffseg.inference.patch_model import PatchModel
 from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.inference.window_options import WindowOptions
@@ -70,9 +71,14 @@ def make_predictor(
     """The predictor of trainers of one plan and configuration; without `sampling` the plan's is used."""
     options = options or PredictionOptions()
     trainers = [model for model in models if isinstance(model, Trainer)]
+    settings = plan.configuration(configuration)
+    mirror_axes = checked_axes(_mirror_axes(options, trainers), settings)
+    paired = [trainer.pair_mirrors(mirror_axes) for trainer in trainers]
+    if len(trainers) == len(models) and None not in paired:
+        models, mirror_axes = [model for model in paired if model is not None], ()
     return CasePredictor(
         models,
-        plan.configuration(configuration),
+        settings,
         channels=spec.channels,
         device=device,
         sampling=sampling or choose_sampling(plan),
@@ -80,7 +86,7 @@ def make_predictor(
         options=WindowOptions(
             mode=options.mode,
             step_size=options.step_size,
-            mirror_axes=_mirror_axes(options, trainers),
+            mirror_axes=mirror_axes,
             rotate_mirrors=options.rotate_mirrors,
             deterministic=options.deterministic,
         ),

@@ -197,7 +197,7 @@ def _prepare(job: PredictionJob, ranks: Ranks, console: Console, ready: _Ready) 
         console.print(f"{ranks.size} processes share them.")
     if ready.cleaning.told:
         console.print(ready.cleaning.told, soft_wrap=True, markup=False)
-    steps = max(model.sampling.steps if job.wanted.steps and model.member.draws else 1 for model in models)
+    steps = max(model.steps if job.wanted.steps else 1 for model in models)
     if line := forecast(ready.members, todo.values(), outputs, _resources(job, ranks), steps=steps):
         console.print(line, soft_wrap=True)
     return Plan(len(chosen), todo, bad).to_json()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from autodiffseg.dataloading.batches import Batch
 from autodiffseg.diffusion.schedule import alpha_bar
 from autodiffseg.errors import UserError
+from autodiffseg.inference.mirroring import Mirror, apply_mirrors, undo_mirrors
 from autodiffseg.losses.segmentation import Loss, probabilities_of
 from autodiffseg.losses.voxel_sampling import point_weights, sample_points, values_at
 from autodiffseg.networks.read_out_head import HeadNorm, Interpolation, ReadOutHead
@@ -30,6 +31,7 @@ from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .backbone import Backbone
+from .mirrored_steps import running_mean
 from .options import TrainerOptions
 from .precision import autocast
 from .pretrained import PretrainedOptions, PretrainedTrainer
@@ -103,8 +105,10 @@ class ReadOutTrainer(PretrainedTrainer):
         return ReadOutNetwork(self.denoiser(), head, options.timesteps, self._log_snr(usual))
 
     def take_over(self, backbone: Backbone) -> None:
-        """Freeze its weights beneath the head, and take the levels of its schedule."""
+        """Put its weights beneath the head, and take the levels of its schedule."""
         self.network.backbone.load_state_dict(backbone.weights)
+        # A processor is faster with channels first where there is no backward pass.
+        self.network.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # typed for tensors only
         self.network.log_snr.copy_(self._log_snr(backbone.record.diffusion))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
@@ -123,22 +127,26 @@ class ReadOutTrainer(PretrainedTrainer):
 
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
         """The mean of the answers so far, after each of them; nothing is sampled."""
-        total: Tensor | None = None
-        for number, answer in enumerate(self.answers(patch, noise), start=1):
-            total = answer if total is None else total + answer
-            yield total / number
+        return running_mean(self.answers(patch, noise))
 
-    def answers(self, patch: Tensor, noise: NoiseSource) -> Iterator[Tensor]:
-        """Probabilities `(B, K, *patch)` of each group of views by itself."""
+    def answers(self, patch: Tensor, noise: NoiseSource, mirrors: Sequence[Mirror] = ((),)) -> Iterator[Tensor]:
+        """Probabilities `(B, K, *patch)` of each group of views by itself.
+
+        Args:
+            patch: `(B, C, *patch)`.
+            noise: that of view n is its step n.
+            mirrors: mirrored versions, which the groups see in turn; their answers are turned back.
+        """
         view = 0
-        for group in self.groups:
-            features: list[Tensor] = []
+        for number, group in enumerate(self.groups):
+            mirror = [mirrors[number % len(mirrors)]]
+            image, features = apply_mirrors(patch, mirror), list[Tensor]()
             for step in group:
-                features += self.features(patch, noise(view, self.image_channels), step)
+                features += self.features(image, apply_mirrors(noise(view, self.image_channels), mirror), step)
                 view += 1
             with autocast(self.device, self.precision):
                 logits = self.network.head(features, patch.shape[2:])
-            yield probabilities_of(logits, regions=self.spec.has_regions)
+            yield next(undo_mirrors(probabilities_of(logits, regions=self.spec.has_regions), mirror))
 
     def passes(self, sampling: Sampling) -> int:
         """One for each view, whatever the sampling."""

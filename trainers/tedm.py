@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, cast
 
 from pydantic import Field
 
+from autodiffseg.inference.patch_model import PatchModel
+
+from .mirrored_steps import MirroredSteps
 from .options import TrainerOptions
 from .read_out import ReadOutOptions, ReadOutTrainer
 
@@ -15,6 +19,9 @@ class TedmOptions(ReadOutOptions):
 
     noises: int = Field(default=1, ge=1)
     """Views of each step, each with noise of its own. One step with many shows what averaging noise alone does."""
+    mirrored_steps: bool = False
+    """In prediction, show each view one of the mirrored versions in turn, instead of predicting all versions whole: as
+    many passes as there are views."""
 
 
 class TedmTrainer(ReadOutTrainer):
@@ -27,3 +34,7 @@ class TedmTrainer(ReadOutTrainer):
         """Each view alone."""
         options = cast(TedmOptions, self.options)
         return tuple((step,) for step in range(len(options.timesteps)) for _ in range(options.noises))
+
+    def pair_mirrors(self, axes: Sequence[int]) -> PatchModel | None:
+        """Views with mirrored versions, if the options say so."""
+        return MirroredSteps(self, axes) if cast(TedmOptions, self.options).mirrored_steps else None

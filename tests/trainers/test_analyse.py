@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autodiffseg.cli import run
+from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import load_summary
 from autodiffseg.plans import Plan
+from autodiffseg.sampling import Sampling
 from autodiffseg.trainers.analyse_sampling import possible_steps
+from autodiffseg.trainers.analysis_source import AnalysisSource, Fold
 from autodiffseg.workspace import Workspace
 
 NAME = "Dataset900_Phantom"
@@ -112,3 +117,24 @@ def test_without_being_asked_only_numbers_of_steps_are_tried_that_the_plan_can_m
     content = plan.model_dump(mode="json")
     content["diffusion"]["respacing"] = "endpoints"
     assert possible_steps(Plan.model_validate(content), (1, 2, 10, 20)) == (2, 5)
+
+
+def test_a_read_out_has_noise_and_no_sampling_steps(make_trainer: Callable[..., Any]) -> None:
+    tedm, probe, supervised = (source_of(make_trainer(name)) for name in ("tedm", "linear-probe", "supervised"))
+    recycling = source_of(make_trainer("recycling"))
+    assert [source.samples_in_steps for source in (tedm, probe, supervised, recycling)] == [False] * 3 + [True]
+    probe.require_noise()
+    recycling.require_sampling()
+    with pytest.raises(UserError, match="draws no noise"):
+        supervised.require_sampling()
+    with pytest.raises(UserError, match=r"reads its noise levels one by one and samples nothing.*`analyse steps`"):
+        tedm.require_sampling()
+    assert tedm.told(Sampling()) == "mean of 8 answers from 8 passes"
+    assert recycling.told(Sampling()) == "DDPM, 5 steps"
+
+
+def source_of(trainer: Any) -> AnalysisSource:
+    """The source of one trainer's analysis, without cases."""
+    source = object.__new__(AnalysisSource)
+    source.model, source.folds = Path("model"), (Fold("0", trainer, (), None, None),)  # type: ignore[arg-type]
+    return source

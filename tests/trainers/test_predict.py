@@ -83,7 +83,9 @@ class FakeTrainer:
         self.spec = spec or self.dataset.spec
         self.asked: list[Sampling] = []
 
-    def passes(self, sampling: Sampling) -> int:
+    draws_noise = False
+
+    def predicted_steps(self, sampling: Sampling) -> int:
         return 1
 
     def predict_steps(self, patch: Tensor, noise: NoiseSource, sampling: Sampling) -> Iterator[Tensor]:
