@@ -192,10 +192,10 @@ def _cost(state: State) -> Iterator[str]:
         run, backbone, shared = about["run"], about["backbone"], about["in_the_pool"]
         minutes["pretraining"] = run["training_seconds"] / 60
         pool = ", ".join(f"`{name}` {count}" for name, count in about["pool"].items())
-        yield f"- Pool: {backbone['pool_images']} images ({pool}). Of the {shared['images']} images of {SHIFTED_NAME} "
+        yield f"- Pool: {backbone['pool_images']} images ({pool}). Of the {shared['images']} images of {SHIFTED_NAME}"
         yield f"  {shared['same']} are in it and {shared['alike']} more are most likely copies in another size."
-        yield f"- Denoiser: {run['parameters'] / 1e6:.2f} million parameters, {backbone['updates']} updates "
-        yield f"  ({PRETRAINING} are planned), loss {backbone['loss']}, {backbone['schedule']} schedule of "
+        yield f"- Denoiser: {run['parameters'] / 1e6:.2f} million parameters, {backbone['updates']} updates"
+        yield f"  ({PRETRAINING} are planned), loss {backbone['loss']}, {backbone['schedule']} schedule of"
         yield f"  {backbone['base_steps']} steps: `{run['command']}`"
     minutes["everything"] = spent / 2 + minutes.get("pretraining", 0.0)
     for name, limit in LIMITS.items():
@@ -203,7 +203,8 @@ def _cost(state: State) -> Iterator[str]:
         told = "not measured yet" if math.isnan(value) else f"{value:.1f} minutes"
         if name == "everything":
             told += " of training on two cores, after the pretraining one training on each"
-        kept = "" if math.isnan(value) else f": {'kept' if value <= limit else 'not kept'}"
+        so_far = " so far" if state.missing and name != "pretraining" else ""
+        kept = "" if math.isnan(value) else f": {'kept' if value <= limit else 'not kept'}{so_far}"
         yield f"- {name}: {told}; at most {limit:.0f} were set{kept}."
     machines = dict.fromkeys(f"{one.record['hardware']}, {one.record['precision']}" for one in state.measured.values())
     yield f"- Trained on: {'; '.join(machines)}. Wall time of machines that did other work meanwhile says little."

@@ -70,7 +70,13 @@ def command(
 
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.errors import UserError
-    from autodiffseg.evaluation.label_tables import label_cases_csv, label_curves, label_panels, labels_table
+    from autodiffseg.evaluation.label_tables import (
+        label_cases_csv,
+        label_curves,
+        label_panels,
+        labels_table,
+        narrow_tables,
+    )
     from autodiffseg.evaluation.shifted_set import read_shifted_set, translation
     from autodiffseg.few_labels import read_counts
     from autodiffseg.report.label_page import write_label_page
@@ -118,7 +124,8 @@ def command(
         positions=tuple(curves.counts),
         xlabel="labels",
         logarithmic=True,
+        shown=narrow_tables(curves),
     )
     if html is not None:
-        write_label_page(html, curves, table, commands=commands_of(rows.folders))
+        write_label_page(html, curves, title=table.title, notes=table.notes, commands=commands_of(rows.folders))
         console.print(f"Page: {html}", soft_wrap=True, markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from autodiffseg.atomic import write_text
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.curve_plot import Panel, save_curves
+from autodiffseg.evaluation.marked_table import MarkedTable
 from autodiffseg.evaluation.report_table import ReportTable
 
 from .analysis_source import AnalysisSource
@@ -29,8 +30,11 @@ def report(
     positions: tuple[int, ...],
     xlabel: str,
     logarithmic: bool = False,
+    shown: Sequence[MarkedTable] = (),
 ) -> None:
     """Print a table and write NAME.md, NAME.csv, NAME_cases.csv and NAME.png.
+
+    A table that is too wide for a terminal is printed as those of `shown`.
 
     Raises:
         UserError: when the folder cannot be written to.
@@ -43,7 +47,8 @@ def report(
         save_curves(picture, positions, panels, title=table.title, xlabel=xlabel, logarithmic=logarithmic)
     except OSError as error:
         raise UserError(f"{folder} cannot be written to ({error}); name another folder with --output.") from error
-    console.print(table.terminal())
+    for one in shown or (table,):
+        console.print(one.terminal())
     for note in table.notes:
         console.print(f"- {note}", soft_wrap=True, markup=False)
     written = ", ".join(str(folder / file) for file in (*texts, f"{name}.png"))

@@ -19,6 +19,8 @@ from autodiffseg.evaluation.label_curves import (
     methods_of,
     standings,
 )
+from autodiffseg.evaluation.marked_table import Cell as MarkedCell
+from autodiffseg.evaluation.marked_table import MarkedTable
 from autodiffseg.evaluation.metrics import find_metric
 from autodiffseg.evaluation.paired_scores import ON_PAR_DICE
 from autodiffseg.evaluation.report_table import Cell, ReportTable
@@ -93,6 +95,55 @@ def labels_table(curves: LabelCurves, *, title: str) -> ReportTable:
     return ReportTable(title, tuple(header), (0,) * len(header), tuple(rows), (*reading(curves), *curves.notes))
 
 
+def narrow_tables(curves: LabelCurves) -> list[MarkedTable]:
+    """The same, narrow enough for a terminal: levels, the best in bold, and a table of differences per domain."""
+    tables = [_levels(curves)]
+    return tables + [_gaps(curves, domain.name) for domain in curves.domains if len(curves.methods) > 1]
+
+
+def _levels(curves: LabelCurves) -> MarkedTable:
+    """A row per number of labels and method: mean ± standard deviation in every domain."""
+    shown = find_metric(curves.metric)
+    best = {
+        (name, count): max((one.mean for place, one in rows.items() if place.labels == count), default=math.nan)
+        for name, rows in curves.found.items()
+        for count in curves.counts
+    }
+    lines = []
+    for place in curves.places:
+        cells = [MarkedCell(str(place.labels)), MarkedCell(place.method), MarkedCell(curves.passes.get(place, NOTHING))]
+        for name, rows in curves.found.items():
+            text = str(_cells(rows.get(place), shown.digits)[0])
+            bold = place in rows and rows[place].mean == best[name, place.labels] and len(curves.methods) > 1
+            cells.append(MarkedCell(text, bold=bold))
+        lines.append(tuple(cells))
+    header = ("labels", "method", "passes", *(f"{shown.title} {domain.name}" for domain in curves.domains))
+    return MarkedTable(f"{shown.title} by the number of labels", header, tuple(lines), names=2)
+
+
+def _gaps(curves: LabelCurves, domain: str) -> MarkedTable:
+    """A row per number of labels and method but the baseline: the difference, its test, and what it says."""
+    digits = find_metric(curves.metric).digits
+    lines = []
+    for place in curves.places:
+        one = curves.found[domain].get(place)
+        if place.method == curves.baseline or one is None:
+            continue
+        gap = one.gap
+        texts = [str(place.labels), place.method, gap_text(gap, digits), show_p(gap.p_adjusted if gap else None)]
+        lines.append(tuple(map(MarkedCell, [*texts, verdict(gap)])))
+    header = ("labels", "method", "Δ [95 %]", "p (Holm)", "verdict")
+    return MarkedTable(f"{domain} against {curves.baseline}", header, tuple(lines), names=2)
+
+
+def verdict(gap: Gap | None) -> str:
+    """What the interval of a difference says."""
+    if gap is None:
+        return NOTHING
+    said = ["better"] if gap.above else ["worse"] if gap.below else []
+    return ", ".join([*said, *(["on par"] if gap.on_par else [])]) or "open"
+
+
 def reading(curves: LabelCurves) -> tuple[str, ...]:
     """What a reader of the table must know, in sentences."""
     several = {name: max((one.trainings for one in rows.values()), default=0) for name, rows in curves.found.items()}
@@ -102,7 +153,8 @@ def reading(curves: LabelCurves) -> tuple[str, ...]:
         "deviation over cases (groups, where a dataset has them) of their means over trainings.",
         f"Δ: mean paired difference to {curves.baseline} with as many labels. Trainings on the same labels are paired. "
         "p: two-sided Wilcoxon test (Pratt) of the cases' means over trainings, adjusted by Holm over the rows of a "
-        f"domain. On par in Dice: the interval lies within ±{ON_PAR_DICE:g}.",
+        "domain. Better or worse: the whole interval is on one side of 0. On par in Dice: it lies within "
+        f"±{ON_PAR_DICE:g}.",
     ]
     if max(several.values(), default=0) < 3:
         told.append("Intervals are over cases: they do not tell how other labels or another training would do.")
@@ -149,7 +201,7 @@ def gap_text(gap: Gap | None, digits: int) -> str:
     if gap is None or math.isnan(gap.interval.mean):
         return NOTHING
     mean, low, high = gap.interval
-    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]" + (" on par" if gap.on_par else "")
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def _cells(one: Standing | None, digits: int) -> list[Cell]:
