@@ -112,8 +112,9 @@ def command(
     record = run_shown(loop, notes, console, workers=loading)
     console.print(f"Pretrained in {record.training_seconds / 60:.1f} minutes: {folder}", soft_wrap=True)
     told = fold if fold is not None else "0"
+    place = "" if workspace is None else f" --workspace {workspace}"
     console.print(
         f"Next: autodiffseg train {record.dataset} {record.configuration} {told} --trainer tedm --plan {record.plan} "
-        f"--backbone {folder}",
+        f"--backbone {folder}{place}",
         soft_wrap=True,
     )

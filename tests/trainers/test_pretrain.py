@@ -62,6 +62,7 @@ def test_it_leaves_a_backbone_with_its_record_and_pictures_that_is_no_model(
     assert pretrain("--unlabelled", str(strangers)) == 0
     told = capsys.readouterr().out
     assert "5 images: 4 to learn from, 1 to watch the loss on." in told
+    assert told.rstrip().endswith(f"--backbone {folder(place)} --workspace {place.root}")
     found = {str(path.relative_to(folder(place))) for path in folder(place).rglob("*") if path.is_file()}
     weights = {"checkpoint_last.pt", "checkpoint_best.pt"}
     pictures = {"progress.csv", "progress.png", "samples/update_0000004.png"}
