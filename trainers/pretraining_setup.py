@@ -143,13 +143,12 @@ def kept_back(images: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _raw(workspace: Workspace, asked: str, dataset: str) -> RawDataset | None:
-    """The raw dataset, as the user called it or by its name; None where it is not at hand."""
-    for name in (asked, dataset):
-        try:
-            return workspace.raw_dataset(name)
-        except UserError:
-            continue
-    return None
+    """The raw dataset at the path that the user gave, or of the planned one's name; None where it is not at hand."""
+    try:
+        # A number may mean another dataset among the raw ones.
+        return workspace.raw_dataset(asked if (Path(asked) / "dataset.json").is_file() else dataset)
+    except UserError:
+        return None
 
 
 def _require_same_images(now: BackboneRecord, folder: Path) -> None:

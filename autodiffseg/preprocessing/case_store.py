@@ -180,12 +180,12 @@ def open_array(path: Path, *, cure: str = "remove the case's .json and preproces
     """The blosc2 array of a file; indexing reads and decompresses only what is asked for.
 
     Raises:
-        UserError: when the file is missing or damaged; `cure` says what to do about damage.
+        UserError: when the file is missing or damaged; `cure` says what to do about it.
     """
     # Windows cannot replace or remove a file that is mapped into memory.
     mode = None if sys.platform == "win32" else "r"
     if not path.is_file():
-        raise UserError(f"{path} does not exist; run `autodiffseg plan-and-preprocess` again.")
+        raise UserError(f"{path} does not exist; {cure}.")
     try:
         return blosc2.open(str(path), mode="r", mmap_mode=mode, dparams={"nthreads": 1})
     except (RuntimeError, OSError, ValueError) as error:

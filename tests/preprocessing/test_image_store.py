@@ -44,6 +44,9 @@ def test_a_damaged_image_is_named_with_the_cure(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"a-1.image.b2nd is damaged .*; remove the image's .json"):
         store.image("a-1")
+    path.unlink()
+    with pytest.raises(UserError, match=r"a-1.image.b2nd does not exist; remove the image's .json"):
+        store.image("a-1")
 
 
 def test_a_digest_tells_shapes_and_voxels_apart_but_not_memory_layouts() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from autodiffseg.cli import run
 from autodiffseg.dataset_conversion.phantom import write_phantom
 from autodiffseg.runs import RunRecord, dataset_runs
+from autodiffseg.trainers import pretraining_setup
 from autodiffseg.trainers.backbone import BackboneRecord, read_backbone, require_fits
 from autodiffseg.trainers.pretraining_setup import kept_back
 from autodiffseg.workspace import Workspace
@@ -120,6 +121,20 @@ def test_validation_and_test_images_are_refused_unless_transductive(
     record = read_backbone(folder(place)).record
     assert record.transductive
     assert len(record.labelled) == 2
+
+
+def test_the_guard_asks_the_raw_dataset_that_was_planned_whatever_it_is_called(
+    place: Workspace, phantom_raw: Path, strangers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    another = shutil.copytree(strangers.parent, place.raw / "Dataset900_Another")
+    arguments = ["pretrain", "900", "2d", "--unlabelled", str(phantom_raw / "imagesTs"), "--workspace", str(place.root)]
+    shutil.copytree(phantom_raw, place.raw / NAME)
+    assert run(arguments) == 2  # both are number 900
+    assert "labelled cases or test images" in capsys.readouterr().err
+    shutil.rmtree(place.raw / NAME)
+    found = pretraining_setup._raw(place, "900", NAME), pretraining_setup._raw(place, str(another), NAME)
+    assert found[0] is None
+    assert found[1] is not None
 
 
 def test_no_images_is_refused_with_the_cure(pretrain: Pretrain, capsys: pytest.CaptureFixture[str]) -> None:
