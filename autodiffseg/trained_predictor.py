@@ -73,7 +73,8 @@ class Predictor:
             variance: DDPM's, "fixed-small" or "fixed-large"; None: the plan's.
             postprocessing: whether the models' postprocessing.json is applied, or the file of another.
             **options: `seed` (0), `samples` (1), `step_size` (0.5, a fraction of the patch), `mode` ("tile"),
-                `mirroring` (True), `mirror_axes` (None: the plan's), `rotate_mirrors` and `deterministic` (False).
+                `mirroring` (True), `mirror_axes` (None: the plan's), `rotate_mirrors`, `rotate_timesteps` and
+                `deterministic` (False).
 
         Raises:
             UserError: when something is missing, cannot be read or contradicts the models.

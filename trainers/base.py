@@ -67,10 +67,24 @@ class Trainer(Learner):
         """Network calls that one prediction of a patch takes."""
         return 1
 
-    def pair_mirrors(self, axes: Sequence[int]) -> PatchModel | None:
-        """This trainer as it shows its passes the versions mirrored along patch `axes` in turn; None where it does not,
-        and each version is predicted whole."""
-        return None
+    @property
+    def averages_answers(self) -> bool:
+        """Whether a prediction is the mean of answers, each of which can be had by itself."""
+        return False
+
+    @property
+    def pairs_mirrors(self) -> bool:
+        """Whether a prediction shows its passes the mirrored versions in turn, in place of one for each version."""
+        return False
+
+    def in_turn(self, axes: Sequence[int], answer: int | None) -> PatchModel:
+        """What predicts where answers are averaged and something takes turns over them.
+
+        Args:
+            axes: patch axes; the answers see the versions mirrored along them in turn.
+            answer: the number of the one that is wanted, as samples take turns with them; None: their mean.
+        """
+        return self
 
     def predicted_steps(self, sampling: Sampling) -> int:
         """How many probabilities `predict_steps` gives."""

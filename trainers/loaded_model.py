@@ -83,6 +83,8 @@ def load_model(
     sampling = choose_sampling(first.plan, *asked.sampling)
     previous = load_previous_stage(folder, first, asked)
     draws = first.draws_noise
+    steps = first.predicted_steps(sampling)
+    turns = range(steps) if asked.options.rotate_timesteps and first.averages_answers else ()
     groups = [[trainer] for trainer in trainers] if folds_apart else [trainers]
     members = [
         Member(
@@ -93,10 +95,9 @@ def load_model(
             previous=previous,
             weight=weight / len(groups),
             draws=draws,
+            answers=tuple(asked.predictor(group, samples=asked.options.samples, answer=number) for number in turns),
         )
         for group in groups
     ]
     ids = {fold: checkpoint_id(path) for fold, path in checkpoints.items()}
-    return LoadedModel(
-        folder, ids, first.dataset, sampling, tuple(members), weight, steps=first.predicted_steps(sampling)
-    )
+    return LoadedModel(folder, ids, first.dataset, sampling, tuple(members), weight, steps)

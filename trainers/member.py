@@ -35,11 +35,17 @@ class Member:
     weight: float = 1.0
     draws: bool = True
     """Whether two samples differ."""
+    answers: tuple[CasePredictor, ...] = ()
+    """Of a read-out whose noise levels take turns over samples: what predicts with each of them."""
 
     @property
     def grid(self) -> str:
         """Members with the same one prepare a case alike."""
         return self.plan.data_id(self.configuration)
+
+    def predictor_of(self, sample: int) -> CasePredictor:
+        """What predicts a sample."""
+        return self.answers[sample % len(self.answers)] if self.answers else self.predictor
 
     def prepare(self, image: npt.NDArray[np.float32], geometry: Geometry, case: str) -> PreprocessedCase:
         """Preprocess a raw image `(C, Z, Y, X)`; uses no network.

@@ -78,6 +78,15 @@ def refuse_contradictions(models: Sequence[LoadedModel], options: PredictionOpti
         raise UserError(f"--num-samples {options.samples}: {names} {answers}, so all would be equal.")
     if options.rotate_mirrors and options.samples == 1:
         raise UserError("--rotate-mirrors: versions take turns over samples; ask for some with --num-samples.")
+    if options.rotate_timesteps:
+        turning = [len(model.member.answers) for model in models if model.member.answers]
+        if not turning:
+            raise UserError(f"--rotate-timesteps: {names} average no noise levels; leave it out.")
+        if options.samples == 1 or any(options.samples % count for count in turning):
+            raise UserError(
+                f"--rotate-timesteps: {max(turning)} noise levels take turns over samples; ask for --num-samples "
+                f"{max(turning)}, or a multiple of it."
+            )
     several = sorted({model.steps for model in drawing if model.steps > 1})
     if wanted.steps and len(several) > 1:
         told = " and ".join(map(str, several))

@@ -59,6 +59,10 @@ def command(
             "--rotate-mirrors", help="With --num-samples: one mirrored version a sample, in turn, not all in each."
         ),
     ] = False,
+    rotate_timesteps: Annotated[
+        bool,
+        typer.Option("--rotate-timesteps", help="Of tedm, with --num-samples 8: one of its noise levels a sample."),
+    ] = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits on any number of threads; slower on a GPU.")
     ] = False,
@@ -163,6 +167,7 @@ def command(
             mirroring=mirroring,
             mirror_axes=read_mirror_axes(mirror_axes, mirroring=mirroring),
             rotate_mirrors=rotate_mirrors,
+            rotate_timesteps=rotate_timesteps,
             deterministic=deterministic,
         ),
         wanted=WantedOutputs(

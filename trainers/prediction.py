@@ -67,15 +67,20 @@ def make_predictor(
     device: torch.device,
     sampling: Sampling | None = None,
     options: PredictionOptions | None = None,
+    answer: int | None = None,
 ) -> CasePredictor:
-    """The predictor of trainers of one plan and configuration; without `sampling` the plan's is used."""
+    """The predictor of trainers of one plan and configuration; without `sampling` the plan's is used.
+
+    Of read-outs that average several answers `answer` is the one that is wanted; None: their mean.
+    """
     options = options or PredictionOptions()
     trainers = [model for model in models if isinstance(model, Trainer)]
     settings = plan.configuration(configuration)
     mirror_axes = checked_axes(_mirror_axes(options, trainers), settings)
-    paired = [trainer.pair_mirrors(mirror_axes) for trainer in trainers]
-    if len(trainers) == len(models) and None not in paired:
-        models, mirror_axes = [model for model in paired if model is not None], ()
+    if len(trainers) == len(models) and all(trainer.pairs_mirrors for trainer in trainers):
+        models, mirror_axes = [trainer.in_turn(mirror_axes, answer) for trainer in trainers], ()
+    elif answer is not None:
+        models = [trainer.in_turn((), answer) for trainer in trainers]
     return CasePredictor(
         models,
         settings,

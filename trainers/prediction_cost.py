@@ -76,6 +76,5 @@ def _windows(trainer: Trainer, shape: Sequence[int]) -> int:
     planned = trainer.configuration
     window = (*(1,) * (3 - planned.dimensions), *planned.patch_size)
     padded = [max(size, length) for size, length in zip(shape, window, strict=True)]
-    paired = trainer.pair_mirrors(trainer.mirror_axes) is not None  # its passes see them in turn
-    mirrors: int = 1 if paired else 2 ** len(trainer.mirror_axes)
+    mirrors: int = 1 if trainer.pairs_mirrors else 2 ** len(trainer.mirror_axes)
     return len(origins(padded, window, PredictionOptions().step_size)) * mirrors

@@ -32,6 +32,8 @@ class PredictionOptions(Record):
     """Patch axes along which; None: the plan's."""
     rotate_mirrors: bool = False
     """One mirrored version in each sample, in turn, instead of all in each."""
+    rotate_timesteps: bool = False
+    """Of read-outs: one of the noise levels in each sample, in turn, instead of the mean over all in each."""
     deterministic: bool = False
     """The same bits on any number of threads and with any memory."""
 

@@ -111,7 +111,7 @@ class PredictionOutputs:
         yield Writing(partial(self._write, "", answer, spec, extras), in_turn=True)
 
     def _draw(self, shown: ShownCase, sample: int, store: ProbabilityStore, mean: StoredMean | None) -> StoredSteps:
-        predictor, case = shown.member.predictor, shown.properties.case
+        predictor, case = shown.member.predictor_of(sample), shown.properties.case
         planes = predictor.predict_planes(shown.image, case, sample=sample, every_step=self.wanted.steps)
         return store.keep(planes, shown.properties.shape, mean if self.samples > 1 else None)
 

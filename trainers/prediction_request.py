@@ -26,12 +26,13 @@ class PredictionRequest:
     """What is None is the plan's of each stage."""
     options: PredictionOptions
 
-    def predictor(self, models: Sequence[Trainer], *, samples: int = 1) -> CasePredictor:
+    def predictor(self, models: Sequence[Trainer], *, samples: int = 1, answer: int | None = None) -> CasePredictor:
         """The predictor of models of one plan and configuration together.
 
         Args:
             models: the trainers.
             samples: how many will be drawn; mirrored versions take turns over several alone.
+            answer: of read-outs that average several, the one that is wanted; None: their mean.
 
         Raises:
             UserError: when their plan cannot be sampled like this.
@@ -44,5 +45,6 @@ class PredictionRequest:
             first.spec,
             device=self.device,
             sampling=choose_sampling(first.plan, *self.sampling),
+            answer=answer,
             options=self.options if samples > 1 else self.options.model_copy(update={"rotate_mirrors": False}),
         )

@@ -22,6 +22,7 @@ from autodiffseg.dataloading.batches import Batch
 from autodiffseg.diffusion.schedule import alpha_bar
 from autodiffseg.errors import UserError
 from autodiffseg.inference.mirroring import Mirror, apply_mirrors, undo_mirrors
+from autodiffseg.inference.patch_model import PatchModel
 from autodiffseg.losses.segmentation import Loss, probabilities_of
 from autodiffseg.losses.voxel_sampling import point_weights, sample_points, values_at
 from autodiffseg.networks.read_out_head import HeadNorm, Interpolation, ReadOutHead
@@ -30,8 +31,8 @@ from autodiffseg.networks.voxel_features import features_at
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
+from .answers_in_turn import AnswersInTurn, running_mean
 from .backbone import Backbone
-from .mirrored_steps import running_mean
 from .options import TrainerOptions
 from .precision import autocast
 from .pretrained import PretrainedOptions, PretrainedTrainer
@@ -129,24 +130,33 @@ class ReadOutTrainer(PretrainedTrainer):
         """The mean of the answers so far, after each of them; nothing is sampled."""
         return running_mean(self.answers(patch, noise))
 
-    def answers(self, patch: Tensor, noise: NoiseSource, mirrors: Sequence[Mirror] = ((),)) -> Iterator[Tensor]:
+    def answers(
+        self, patch: Tensor, noise: NoiseSource, *, mirrors: Sequence[Mirror] = ((),), only: int | None = None
+    ) -> Iterator[Tensor]:
         """Probabilities `(B, K, *patch)` of each group of views by itself.
 
         Args:
             patch: `(B, C, *patch)`.
             noise: that of view n is its step n.
             mirrors: mirrored versions, which the groups see in turn; their answers are turned back.
+            only: the number of the one answer that is wanted; None: all.
         """
-        view = 0
+        first = 0  # view of the group
         for number, group in enumerate(self.groups):
+            first, views = first + len(group), range(first, first + len(group))
+            if only not in (None, number):
+                continue
             mirror = [mirrors[number % len(mirrors)]]
             image, features = apply_mirrors(patch, mirror), list[Tensor]()
-            for step in group:
+            for view, step in zip(views, group, strict=True):
                 features += self.features(image, apply_mirrors(noise(view, self.image_channels), mirror), step)
-                view += 1
             with autocast(self.device, self.precision):
                 logits = self.network.head(features, patch.shape[2:])
             yield next(undo_mirrors(probabilities_of(logits, regions=self.spec.has_regions), mirror))
+
+    def in_turn(self, axes: Sequence[int], answer: int | None) -> PatchModel:
+        """The mean over answers, or one of them."""
+        return AnswersInTurn(self, axes, answer)
 
     def passes(self, sampling: Sampling) -> int:
         """One for each view, whatever the sampling."""
@@ -155,6 +165,11 @@ class ReadOutTrainer(PretrainedTrainer):
     def predicted_steps(self, sampling: Sampling) -> int:
         """One for each answer."""
         return len(self.groups)
+
+    @property
+    def averages_answers(self) -> bool:
+        """Where there are several."""
+        return len(self.groups) > 1
 
     @property
     def draws_noise(self) -> bool:

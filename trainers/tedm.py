@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, cast
 
 from pydantic import Field
 
-from autodiffseg.inference.patch_model import PatchModel
-
-from .mirrored_steps import MirroredSteps
 from .options import TrainerOptions
 from .read_out import ReadOutOptions, ReadOutTrainer
 
@@ -35,6 +31,7 @@ class TedmTrainer(ReadOutTrainer):
         options = cast(TedmOptions, self.options)
         return tuple((step,) for step in range(len(options.timesteps)) for _ in range(options.noises))
 
-    def pair_mirrors(self, axes: Sequence[int]) -> PatchModel | None:
-        """Views with mirrored versions, if the options say so."""
-        return MirroredSteps(self, axes) if cast(TedmOptions, self.options).mirrored_steps else None
+    @property
+    def pairs_mirrors(self) -> bool:
+        """As the options say."""
+        return cast(TedmOptions, self.options).mirrored_steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from autodiffseg.trainers.backbone import (
 from autodiffseg.trainers.base import Trainer
 from autodiffseg.trainers.checkpoints import save_checkpoint, trainer_class
 from autodiffseg.trainers.options import read_settings
+from autodiffseg.workspace import Workspace
 
 MakeTrainer = Callable[..., Trainer]
 
@@ -155,3 +157,23 @@ def save_backbone(make_trainer: MakeTrainer, tmp_path: Path) -> Callable[..., Pa
         return tmp_path / name
 
     return save
+
+
+@pytest.fixture(scope="session")
+def phantom_backbone(planned_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The phantom's workspace with a seeded random denoiser for its 3D configuration, backbone.pt; to be copied."""
+    workspace = shutil.copytree(planned_phantom, tmp_path_factory.mktemp("denoiser") / "workspace")
+    place, name = Workspace(workspace), "Dataset900_Phantom"
+    plan, declared = place.plan(name, "cpu"), DatasetJson.load(place.dataset_json_path(name))
+    record = tiny_backbone(
+        dataset=name,
+        configuration="3d_fullres",
+        network=backbone_network(plan, "3d_fullres"),
+        preprocessing=preprocessing_of(plan, "3d_fullres"),
+    )
+    torch.manual_seed(0)
+    cls = trainer_class("supervised")
+    trainer = cls(plan, "3d_fullres", declared, cls.Options(), device=torch.device("cpu"), precision="fp32")
+    content = checkpoint_content(record, build_backbone(record).state_dict())
+    save_checkpoint(workspace / "backbone.pt", trainer, "pretraining", **content)
+    return workspace

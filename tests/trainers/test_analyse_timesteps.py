@@ -9,23 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from autodiffseg.cli import run
-from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import load_summary
 from autodiffseg.plans import DiffusionPlan
-from autodiffseg.trainers.backbone import (
-    BackboneRecord,
-    backbone_network,
-    build_backbone,
-    checkpoint_content,
-    preprocessing_of,
-)
-from autodiffseg.trainers.checkpoints import save_checkpoint, trainer_class
 from autodiffseg.trainers.timestep_probes import decibels_of, read_timesteps
-from autodiffseg.workspace import Workspace
 
 NAME = "Dataset900_Phantom"
 COSINE = DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False)
@@ -33,30 +22,9 @@ Analyse = Callable[..., list[dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
-def place(planned_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(phantom_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a seeded random denoiser for the phantom, backbone.pt."""
-    workspace = shutil.copytree(planned_phantom, tmp_path_factory.mktemp("probes") / "workspace")
-    plan = Workspace(workspace).plan(NAME, "cpu")
-    record = BackboneRecord(
-        dataset=NAME,
-        plan="cpu",
-        configuration="3d_fullres",
-        network=backbone_network(plan, "3d_fullres"),
-        image_channels=1,
-        preprocessing=preprocessing_of(plan, "3d_fullres"),
-        diffusion=COSINE,
-        updates=5,
-        ema_decay=0.9999,
-        pool_images=3,
-        pool_digest="none",
-    )
-    torch.manual_seed(0)
-    cls = trainer_class("supervised")
-    declared = DatasetJson.load(Workspace(workspace).dataset_json_path(NAME))
-    trainer = cls(plan, "3d_fullres", declared, cls.Options(), device=torch.device("cpu"), precision="fp32")
-    content = checkpoint_content(record, build_backbone(record).state_dict())
-    save_checkpoint(workspace / "backbone.pt", trainer, "pretraining", **content)
-    return workspace
+    return shutil.copytree(phantom_backbone, tmp_path_factory.mktemp("probes") / "workspace")
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def make_plan() -> Plan:
 class FakeTrainer:
     """Marks what is brighter than 5; remembers how it was asked."""
 
-    draws_noise = False
+    draws_noise = averages_answers = False
 
     def __init__(self, spec: LabelSpec | None = None) -> None:
         self.plan = make_plan()
@@ -82,8 +82,6 @@ class FakeTrainer:
         self.dataset = DatasetJson.model_validate(DATASET)
         self.spec = spec or self.dataset.spec
         self.asked: list[Sampling] = []
-
-    draws_noise = False
 
     def predicted_steps(self, sampling: Sampling) -> int:
         return 1
@@ -199,6 +197,7 @@ def test_the_folder_says_how_windows_and_mirrors_were_used(images: Path, model: 
     [
         (("--mirror-axes", "3"), "--mirror-axes 3: patches of this plan have the axes 0 to 2"),
         (("--rotate-mirrors",), "--rotate-mirrors: versions take turns over samples"),
+        (("--rotate-timesteps",), "average no noise levels; leave it out"),
         (("--mode", "whole"), "--mode whole: tile, synchronised and volume"),
     ],
 )

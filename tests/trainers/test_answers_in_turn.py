@@ -1,4 +1,4 @@
-"""Read-outs whose steps see mirrored versions in turn: what each sees, and that it costs nothing."""
+"""Read-outs whose answers take turns: over mirrored versions, which then cost nothing, and over samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autodiffseg.inference.mirroring import all_mirrors, apply_mirrors, undo_mirrors
 from autodiffseg.sampling import Sampling
-from autodiffseg.trainers.mirrored_steps import MirroredSteps, running_mean
+from autodiffseg.trainers.answers_in_turn import AnswersInTurn, running_mean
 from autodiffseg.trainers.prediction import make_predictor
 from autodiffseg.trainers.prediction_cost import _windows
 from autodiffseg.trainers.prediction_options import PredictionOptions
@@ -25,7 +25,7 @@ def noise(step: int, channels: int) -> Tensor:
     return torch.randn(2, channels, 8, 8, 8, generator=torch.Generator().manual_seed(step))
 
 
-def predicted(trainer: Any, **options: Any) -> tuple[Tensor, int]:
+def predicted(trainer: Any, answer: int | None = None, **options: Any) -> tuple[Tensor, int]:
     """Probabilities of a case of one window, and how often the backbone was called for it."""
     calls: list[int] = []
     read = trainer.network.backbone.forward_features
@@ -37,6 +37,7 @@ def predicted(trainer: Any, **options: Any) -> tuple[Tensor, int]:
         trainer.spec,
         device=trainer.device,
         options=PredictionOptions(**options),
+        answer=answer,
     )
     image = np.random.default_rng(0).standard_normal((1, 8, 8, 8)).astype(np.float32)
     answer = torch.from_numpy(predictor.predict(image, "case"))
@@ -64,7 +65,7 @@ def test_each_step_sees_the_next_version_and_noise_that_is_mirrored_with_it(trai
         shown = apply_mirrors(image, mirror), apply_mirrors(noise(step, 1), mirror)
         logits = trainer.network.head(trainer.network.features(*shown, step), (8, 8, 8))
         alone.extend(undo_mirrors(logits.softmax(1), mirror))
-    found = list(MirroredSteps(trainer, (0, 2)).predict_steps(image, noise, Sampling()))
+    found = list(AnswersInTurn(trainer, (0, 2)).predict_steps(image, noise, Sampling()))
     for number, answer in enumerate(found, start=1):
         torch.testing.assert_close(answer, torch.stack(alone[:number]).mean(0))
     assert len(found) == 8
@@ -85,6 +86,17 @@ def test_without_mirroring_pairs_are_plain_steps(trained: Any) -> None:
         torch.testing.assert_close(predicted(paired, **options)[0], whole)
     assert (predicted(paired)[0] - whole).abs().max() > 1e-4
     assert (predicted(paired, mirror_axes=(1,))[0] - whole).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("settings", [(), PAIRED, ("timesteps=1,600", "noises=2")])
+def test_the_mean_of_single_answers_is_the_prediction(trained: Any, settings: tuple[str, ...]) -> None:
+    trainer = trained(*settings)
+    whole, passes = predicted(trainer)
+    count = trainer.passes(Sampling())
+    alone = [predicted(trainer, answer) for answer in range(count)]
+    torch.testing.assert_close(torch.stack([answer for answer, _ in alone]).mean(0), whole)
+    assert [calls for _, calls in alone] == [passes // count] * count
+    assert len({float(answer[0].sum()) for answer, _ in alone}) == count
 
 
 def test_the_running_mean_is_that_of_all_so_far() -> None:
