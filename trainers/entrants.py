@@ -148,6 +148,7 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored], references: Path) ->
         "kind": "run",
         **record.model_dump(include={"trainer", "plan", "configuration", "n_labelled", "label_seed"}),
         "tag": tag_without_seed(record),
+        "asked_tag": asked_tag(record),
         "seeds": [next(iter(scored.values()))[0].seed for scored in runs.values()],
         "checkpoints": checkpoints,
         "sampling": every[0][1].notes.get("sampling"),

@@ -89,27 +89,30 @@ def labels_of(record: RunRecord, declared: DatasetJson) -> int:
 
 
 def _method(record: RunRecord, among: Sequence[Entrant]) -> str:
-    """Trainer and tag, with what else tells it from the others."""
+    """Trainer, and what tells it from the others."""
     parts = [record.trainer.rpartition(":")[2]]
     for name in ("plan", "configuration"):
         several = len({entrant.facts[name] for entrant in among}) > 1
         parts += [str(getattr(record, name))] if several else []
-    tag = asked_tag(record)
-    return " ".join([*parts, *([tag] if tag else [])])
+    several = len({entrant.facts["asked_tag"] for entrant in among}) > 1
+    parts += [asked_tag(record)] if several and asked_tag(record) else []
+    return " ".join(parts)
 
 
 def choose_baseline(domains: Sequence[Domain], asked: str | None) -> str:
-    """The method that is asked for; else supervised, else the first.
+    """The method that is asked for, by its name or the first words of it; else supervised, else the first.
 
     Raises:
-        UserError: when there is none of that name.
+        UserError: when no method, or more than one, begins so.
     """
     names = list(dict.fromkeys(place.method for domain in domains for place in domain.trainings))
     if asked is None:
         return next((name for name in names if name.startswith("supervised")), names[0])
-    if asked not in names:
-        raise UserError(f"Baseline '{asked}' is not among {', '.join(names)}.")
-    return asked
+    found = [name for name in names if name == asked] or [name for name in names if name.startswith(f"{asked} ")]
+    if len(found) != 1:
+        what = "is not among" if not found else "may be any of"
+        raise UserError(f"Baseline '{asked}' {what} {', '.join(found or names)}.")
+    return found[0]
 
 
 def commands_of(runs: Sequence[Path]) -> list[str]:

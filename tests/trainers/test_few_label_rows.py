@@ -1,0 +1,87 @@
+"""Rows of a label curve: what they are called, what is put together, and which is the baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodiffseg.dataset import DatasetJson
+from autodiffseg.errors import UserError
+from autodiffseg.evaluation.label_curves import Domain, Place
+from autodiffseg.evaluation.summary import CaseScores, Summary, write_summary
+from autodiffseg.runs import RunRecord, fold_folder, run_name, whole_tag
+from autodiffseg.trainers.entrants import Wanted
+from autodiffseg.trainers.few_label_rows import choose_baseline, find_rows, labels_of
+from autodiffseg.workspace import Workspace
+
+DECLARED = DatasetJson.model_validate(
+    {"channel_names": {"0": "x"}, "labels": {"background": 0, "lung": 1}, "file_ending": ".png"}
+)
+
+
+def leave(
+    workspace: Workspace, trainer: str, n: int | None, label_seed: int = 0, *, tag: str = "", seed: int = 0
+) -> None:
+    """A validated training."""
+    whole = whole_tag(tag, seed, n, label_seed)
+    folder = fold_folder(workspace.results("D") / run_name(trainer, "cpu", "2d", whole), "0")
+    RunRecord(
+        dataset="D", trainer=trainer, plan="cpu", configuration="2d", tag=whole, fold="0", seed=seed, options={},
+        plan_hash="", n_labelled=n, label_seed=label_seed, training_cases=("a", "b", "c", "d")[:n], iterations=1,
+        iterations_done=1, finished=True,
+    ).save(folder / "run.json")  # fmt: skip
+    case = CaseScores("e", {"1": {"Dice": 0.5, "HD95": 1.0, "n_pred": 1, "n_ref": 1}}, "e", "e")
+    write_summary(Summary({"1": "lung"}, (case,)), folder / "validation", checkpoint="last", updates=1, passes=1)
+
+
+def places(workspace: Workspace, **wanted: Any) -> dict[Place, list[str]]:
+    chosen = Wanted(each_training=True, **wanted)
+    (domain,) = find_rows(workspace, "D", DECLARED, chosen, [], lambda *_: pytest.fail("nothing is shifted")).domains
+    return {place: sorted(trainings) for place, trainings in domain.trainings.items()}
+
+
+def test_trainings_of_other_label_seeds_and_seeds_are_one_row_and_all_labels_are_counted(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for label_seed in (0, 1):
+        leave(workspace, "supervised", 1, label_seed)
+    leave(workspace, "supervised", 1, 1, seed=3)
+    leave(workspace, "supervised", None)
+    assert places(workspace) == {
+        Place(1, "supervised"): ["0.0", "1.0", "1.3"],
+        Place(4, "supervised"): ["0.0"],
+    }
+    assert places(workspace, counts=(None,)) == {Place(4, "supervised"): ["0.0"]}
+    assert places(workspace, counts=(1,), label_seeds=(0,)) == {Place(1, "supervised"): ["0.0"]}
+
+
+def test_a_tag_names_a_row_where_there_are_several(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    leave(workspace, "supervised", 1, tag="plain")
+    leave(workspace, "finetune-ddpm", 1, tag="plain")
+    assert {place.method for place in places(workspace)} == {"supervised", "finetune-ddpm"}
+    leave(workspace, "supervised", 1)
+    assert {place.method for place in places(workspace)} == {"supervised plain", "finetune-ddpm plain", "supervised"}
+    assert {place.method for place in places(workspace, asked_tag="")} == {"supervised"}
+
+
+def test_groups_are_counted_where_there_are_any() -> None:
+    record = RunRecord(
+        dataset="D", trainer="supervised", plan="cpu", configuration="2d", tag="", fold="0", seed=0, options={},
+        plan_hash="", training_cases=("p1_a", "p1_b", "p2_a"), iterations=1,
+    )  # fmt: skip
+    assert labels_of(record, DECLARED) == 3
+    assert labels_of(record, DECLARED.model_copy(update={"group_regex": r"^(p\d)"})) == 2
+
+
+def test_the_baseline_is_named_by_its_first_words() -> None:
+    names = ("tedm", "supervised plain", "supervised long", "ledm x")
+    domain = Domain("D", {"1": "lung"}, {Place(1, name): {} for name in names})
+    assert choose_baseline([domain], None) == "supervised plain"
+    assert choose_baseline([domain], "tedm") == "tedm"
+    assert choose_baseline([domain], "ledm") == "ledm x"
+    with pytest.raises(UserError, match="'supervised' may be any of supervised plain, supervised long"):
+        choose_baseline([domain], "supervised")
+    with pytest.raises(UserError, match="'magic' is not among"):
+        choose_baseline([domain], "magic")
