@@ -17,7 +17,8 @@ from autodiffseg.preprocessing.unlabelled_pool import Pool, prepare_pool
 from autodiffseg.runs import RECORD, RunRecord, check_tag, run_name, whole_tag
 from autodiffseg.workspace import Workspace
 
-from .backbone import FILE, BackboneRecord
+from .backbone import FILE, RECORD_KEY, BackboneRecord
+from .checkpoints import LAST, read_checkpoint
 from .ddpm_pretraining import NAME, DdpmPretrainingTrainer, PretrainingOptions, Seen
 from .loop import Loop
 from .options import read_settings
@@ -157,16 +158,28 @@ def _require_same_images(now: BackboneRecord, folder: Path) -> None:
     Raises:
         UserError: names what differs.
     """
-    if not (folder / FILE).is_file():
-        return
-    before = BackboneRecord.load(folder / FILE)
-    for field in ("pool_images", "pool_digest", "labelled", "transductive", "fold"):
-        if getattr(before, field) != getattr(now, field):
-            raise UserError(
-                f"--continue: {folder} was begun with {before.pool_images} unlabelled images, and they are not those "
-                f"of now ({now.pool_images}; another {field}). Name the same folders and options, or give the new "
-                "pretraining a --tag."
-            )
+    before = _begun_with(folder)
+    cure = "Name the same folders and options, or give the new pretraining a --tag."
+    if before.transductive != now.transductive:
+        told = "with" if before.transductive else "without"
+        raise UserError(f"--continue: {folder} was begun {told} --transductive. {cure}")
+    if (before.pool_images, before.pool_digest) != (now.pool_images, now.pool_digest):
+        raise UserError(
+            f"--continue: {folder} was begun with {before.pool_images} unlabelled images, and they are not those of "
+            f"now ({now.pool_images}). {cure}"
+        )
+    if changed := sorted({*before.labelled} ^ {*now.labelled}):
+        raise UserError(
+            f"--continue: {folder} was begun with the same images, but {changed[0]} was not among the labelled cases "
+            f"and test images then, or is not now. {cure}"
+        )
+
+
+def _begun_with(folder: Path) -> BackboneRecord:
+    """The record of the images of a pretraining; its file is missing where the first sitting was killed."""
+    if (folder / FILE).is_file():
+        return BackboneRecord.load(folder / FILE)
+    return BackboneRecord.parse(read_checkpoint(folder / LAST)[RECORD_KEY], source=f"{folder / LAST}, {RECORD_KEY}")
 
 
 def _told(pool: Pool, learnt: Sequence[str], watched: Sequence[str]) -> str:

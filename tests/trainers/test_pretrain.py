@@ -97,6 +97,9 @@ def test_going_on_asks_for_continue_and_the_same_images(
     next(fewer.iterdir()).unlink()
     assert pretrain("--unlabelled", str(fewer), "--continue") == 2
     assert "was begun with 5 unlabelled images, and they are not those of now (4" in capsys.readouterr().err
+    (folder(place) / "pretraining.json").unlink()  # as when the first sitting was killed; the checkpoint tells too
+    assert pretrain("--unlabelled", str(strangers), "--continue", "--transductive") == 2
+    assert "was begun without --transductive." in capsys.readouterr().err
 
 
 def test_training_images_of_a_fold_are_its_alone(
