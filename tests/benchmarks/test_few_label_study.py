@@ -109,7 +109,7 @@ def test_no_two_rows_share_a_folder_and_all_settings_are_options(modules: Module
 def test_a_command_names_what_makes_a_row_what_it_is(modules: Modules, setting: Any) -> None:
     row = next(row for row in modules.rows.rows() if row.method == modules.rows.ONE_STEP_EIGHT and row.label_seed == 2)
     line = " ".join(setting.training(row))
-    assert line.startswith("train Dataset110_JSRT 2d 0 --trainer tedm --plan cpu64 --tag t50x8 --iterations 600")
+    assert line.startswith("train Dataset110_JSRT 2d 0 --trainer tedm --plan cpu64 --tag t50x8 --iterations 800")
     assert "--n-labelled 1 --label-seed 2 --backbone" in line
     assert "--set augment=false --set timesteps=50 --set noises=8" in line
     assert setting.name(row) == "tedm__cpu64__2d__t50x8-n1-ls2"
