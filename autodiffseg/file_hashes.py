@@ -26,7 +26,7 @@ class HashedFiles(Record):
     """What was read, so that unchanged files need not be read again."""
 
     files: dict[str, HashedFile]
-    """Path as the caller gives it -> its state."""
+    """Absolute path -> its state."""
 
 
 def hash_of_bytes(path: Path) -> str:
@@ -70,7 +70,7 @@ def hash_files(
             raise UserError(f"{path} {state}.")
         else:
             unreadable[path] = state
-    remembered = {str(path): state for path, state in found.items()}
+    remembered = {str(path.absolute()): state for path, state in found.items()}
     if remembered != known:
         HashedFiles(files=remembered).save(cache)
     return {path: state.digest for path, state in found.items()}
@@ -87,7 +87,7 @@ def _hash_file(path: Path, known: dict[str, HashedFile], digest: Callable[[Path]
     """The state of a file, or why it cannot be read."""
     try:
         status = path.stat()
-        before = known.get(str(path))
+        before = known.get(str(path.absolute()))  # the same words may name another file tomorrow
         if before is not None and (before.size, before.modified) == (status.st_size, status.st_mtime_ns):
             return before
         return HashedFile(size=status.st_size, modified=status.st_mtime_ns, digest=digest(path))

@@ -41,6 +41,18 @@ def test_only_files_that_have_changed_are_read_again(files: list[Path], tmp_path
     assert read == [*files, *files[1:]]
 
 
+def test_a_relative_path_is_remembered_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "file").write_text(place[0])
+        os.utime(tmp_path / place / "file", ns=(0, 7))
+    found = []
+    for place in ("here", "there"):
+        monkeypatch.chdir(tmp_path / place)
+        found += hash_files([Path("file")], tmp_path / "cache.json", threads=1).values()
+    assert found[0] != found[1]
+
+
 def test_a_damaged_cache_is_made_anew(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "cache.json").write_text("{")
     found = hash_files(files, tmp_path / "cache.json", threads=1)
