@@ -100,6 +100,8 @@ def ensemble_record(folders: Sequence[Path], *, trainer: str, tag: str, options:
             "previous_run": "",  # each member has its own
             "previous_checkpoints": {},
             "previous_segmentations": "",
+            "backbone": "",
+            "transductive": any(record.transductive for record in records),
             "iterations": sum(record.iterations for record in records),
             "iterations_done": sum(record.iterations_done for record in records),
             "finished": all(record.finished for record in records),

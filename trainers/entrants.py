@@ -135,6 +135,9 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored], references: Path) ->
     checkpoints = sorted({str(summary.notes.get("checkpoint", "last")) for _, summary in every})
     if "best" in checkpoints:
         parts = [*parts, "(best checkpoint: chosen on these cases)"]
+    transductive = any(record.transductive for record, _ in every)
+    if transductive:
+        parts = [*parts, "(transductive)"]
     trainings = [
         {
             case.case: _found_here(case, fold_folder(run, fold) / VALIDATION, references)
@@ -151,6 +154,7 @@ def _entrant(parts: list[str], runs: Mapping[Path, Scored], references: Path) ->
         "asked_tag": asked_tag(record),
         "seeds": [next(iter(scored.values()))[0].seed for scored in runs.values()],
         "checkpoints": checkpoints,
+        "transductive": transductive,
         "sampling": every[0][1].notes.get("sampling"),
         "numbers": cost_numbers(every),
         "runs": [

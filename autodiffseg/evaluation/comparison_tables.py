@@ -142,6 +142,9 @@ def notes(comparison: Comparison) -> Iterator[str]:
             "cases, those of differences only where both sides have three or more trainings. p-values compare the "
             "means over trainings."
         )
+    seen = [entrant.name for entrant in comparison.entrants if entrant.facts.get("transductive")]
+    if seen:
+        yield f"The backbone of {', '.join(seen)} has seen images of cases that it is scored on, without their labels."
     yield (
         "Empty masks: both empty is left out; one empty is Dice, IoU, NSD and LesionF1 0, and HD95, HD and ASSD the "
         "image diagonal."

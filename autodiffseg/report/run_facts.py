@@ -31,6 +31,7 @@ def run_facts(comparison: Comparison) -> Iterator[RunFacts]:
                     "Updates": f"{record['iterations_done']:,} of {record['iterations']:,}",
                     "Seed": str(record["seed"]),
                     "Labelled": _labelled(record),
+                    "Backbone": record["backbone"][:16] + " (transductive)" * record["transductive"],
                     "Members": ", ".join(record["members"]),
                     "Sampling": _pairs(sampling) if isinstance(sampling, dict) else str(sampling or ""),
                     "Options": _pairs(record["options"]),

@@ -17,7 +17,7 @@ from autodiffseg.inference.predictor import CasePredictor
 from autodiffseg.sampling import Sampling
 from autodiffseg.trainers import read_out
 from autodiffseg.trainers.backbone import read_backbone
-from autodiffseg.trainers.checkpoints import load_trainer, save_checkpoint
+from autodiffseg.trainers.checkpoints import LAST, load_trainer, save_checkpoint
 from autodiffseg.trainers.training_memory import bare_loop
 
 Make = Callable[..., Any]
@@ -239,6 +239,30 @@ def test_prediction_needs_no_backbone_and_keeps_the_levels_that_were_trained(
     loaded = load_trainer(tmp_path / "read_out.pt", torch.device("cpu"), "fp32")
     assert torch.equal(loaded.network.log_snr, trainer.network.log_snr)
     assert not torch.allclose(loaded.network.log_snr, make_trainer("tedm").network.log_snr, atol=1)
+
+
+@pytest.mark.parametrize("name", ["tedm", "ledme"])
+def test_a_resumed_training_is_the_uninterrupted_one(
+    make_trainer: Make, make_batch: Make, save_backbone: Save, tmp_path: Path, name: str
+) -> None:
+    path = save_backbone()
+    loops = [bare_loop(make_trainer(name, settings=(f"backbone={path}", "timesteps=1,400"))) for _ in range(3)]
+    for loop in loops:
+        loop.folder, loop.record = tmp_path, loop.record.model_copy(update={"trainer": name})
+    whole, first, second = loops
+    for loop, updates in ((whole, 4), (first, 2)):
+        train(loop, make_batch(), updates)
+    first._save(LAST)
+    second.resume()
+    train(second, make_batch(), 2)
+    ours, theirs = (loop.trainer.network.state_dict() for loop in (whole, second))  # the batch norm's statistics too
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def train(loop: Any, batch: Any, updates: int) -> None:
+    for _ in range(updates):
+        loop.step(batch)
+        loop.update += 1
 
 
 def test_wrong_steps_are_refused(make_trainer: Make) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from autodiffseg.cli import run
 from autodiffseg.evaluation.summary import load_summary
+from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.backbone import read_backbone
 
 Predict = Callable[..., int]
@@ -91,3 +92,16 @@ def test_analyse_steps_scores_the_mean_of_more_and_more_noise_levels(place: Path
     text = (tmp_path / "out" / "steps.md").read_text(encoding="utf-8")
     assert "mean of 3 answers from 3 passes" in text
     assert "Step n is the mean of the first n answers" in text
+
+
+def test_a_comparison_says_whose_backbone_has_seen_the_cases(trained_phantom: Path, tmp_path: Path) -> None:
+    workspace = shutil.copytree(trained_phantom, tmp_path / "workspace")
+    path = workspace / "results" / "Dataset900_Phantom" / "supervised__cpu__3d_fullres" / "fold_0" / "run.json"
+    RunRecord.load(path).model_copy(update={"backbone": "ab" * 32, "transductive": True}).save(path)
+    page = tmp_path / "page.html"
+    places = ["--workspace", str(workspace), "-o", str(tmp_path / "out"), "--html", str(page)]
+    assert run(["compare", "Phantom", *places]) == 0
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert sorted(entrant["name"] for entrant in told["entrants"]) == ["recycling", "supervised (transductive)"]
+    assert "The backbone of supervised (transductive) has seen images of cases" in "".join(told["notes"])
+    assert f"{'ab' * 8} (transductive)" in page.read_text(encoding="utf-8")
