@@ -390,4 +390,4 @@ def test_where_memory_is_short_one_process_works_and_it_is_said(
     monkeypatch.setattr(parallel, "run_in_workers", None)
     run(raw, tmp_path / "w", num_processes=2)
     told = capsys.readouterr().out
-    assert told.count("Note: 1 of 2 processes work: one may need 0.3 GB, and 0.0 GB of memory are free.") == 1
+    assert told.count("Note: 1 of 2 processes work: one may need 250 MB, and 1 MB of memory are free.") == 1
