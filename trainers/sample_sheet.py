@@ -13,9 +13,9 @@ from torch import Tensor
 
 from autodiffseg.atomic import atomic_path
 from autodiffseg.diffusion.respacing import respaced_steps
-from autodiffseg.diffusion.samplers import ddim_step
+from autodiffseg.diffusion.samplers import ddpm_step
 
-STEPS = 50
+STEPS = 100
 MOST_IMAGES = {2: 8, 3: 4}
 """By dimensions; and no more than a training batch, which is known to fit into memory."""
 MOST_SECONDS = 60.0
@@ -38,14 +38,17 @@ def generated_images(
     steps: int = STEPS,
     seconds: float = MOST_SECONDS,
 ) -> Tensor | None:
-    """Images made of noise by DDIM without fresh noise (arXiv 2010.02502 eq. 12), in the intensities of real ones.
+    """Images made of noise by DDPM (arXiv 2006.11239), in the intensities of real ones.
+
+    Fresh noise at every step makes up for what the steps before did wrong. Without it (DDIM) most images of our
+    networks end in noise: their instance norms do not see how strong the noise that is left really is.
 
     Args:
         predict_noise: the denoiser.
         real: `(B, C, *patch)`: how many at most, how large, and between which intensities x0 is clipped. At the first
             steps x0 is a small difference divided by nearly nothing.
         alpha_bar: of all base steps, `(T,)` float64, on the CPU.
-        rng: on the device of `real`; only the noise that is begun with is drawn.
+        rng: on the device of `real`.
         steps: of sampling, fewer where there are fewer base steps.
         seconds: that all may take, judged after a few steps.
 
@@ -60,7 +63,8 @@ def generated_images(
     x_t, began = torch.randn(real.shape, generator=rng, device=real.device), 0.0
     for step, (here, there) in enumerate(pairwise([*levels, 1.0])):
         x0 = (x_t - math.sqrt(1 - here) * predict_noise(x_t, here)) / math.sqrt(here)
-        x_t = ddim_step(x_t, x0.clamp(lowest, highest), here, there, eta=0.0, noise=None)
+        fresh = torch.randn(real.shape, generator=rng, device=real.device)
+        x_t = ddpm_step(x_t, x0.clamp(lowest, highest), here, there, fresh)  # at the last step x0 itself
         if step == 0:
             began = _time_after(x_t)
         elif step == PROBE and (_time_after(x_t) - began) / PROBE * steps > seconds:
@@ -70,6 +74,9 @@ def generated_images(
 
 def draw_sheet(real: Tensor, generated: Tensor, path: Path, *, update: int) -> None:
     """Write real and generated images as rows of a PNG; of volumes the middle slice across the first axis.
+
+    Each image has a contrast of its own: a network with instance norms does not see how bright its input is, so the
+    brightness of what it makes drifts and means nothing.
 
     Args:
         real: `(N, C, *patch)`, on the CPU.
@@ -81,18 +88,16 @@ def draw_sheet(real: Tensor, generated: Tensor, path: Path, *, update: int) -> N
 
     channels = min(real.shape[1], MOST_CHANNELS)
     rows = [
-        (f"{name}{f', channel {channel}' if channels > 1 else ''}", slices[:, channel], real[:, channel])
+        (f"{name}{f', channel {channel}' if channels > 1 else ''}", slices[:, channel])
         for channel in range(channels)
         for name, slices in (("kept back", _slices(real)), ("generated", _slices(generated)))
     ]
     height, width = rows[0][1].shape[1:]
     figure = Figure(figsize=(1.3 * len(real) + 0.4, 1.3 * height / width * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), len(real), squeeze=False)
-    for axes, (name, slices, like) in zip(grid, rows, strict=True):
+    for axes, (name, slices) in zip(grid, rows, strict=True):
         for place, image in zip(axes, slices, strict=True):
-            place.imshow(
-                image.numpy(), cmap="gray", vmin=float(like.min()), vmax=float(like.max()), interpolation="nearest"
-            )
+            place.imshow(image.numpy(), cmap="gray", interpolation="nearest")
             place.set_xticks([])
             place.set_yticks([])
         axes[0].set_ylabel(name, fontsize=8)
