@@ -72,10 +72,10 @@ def _weights_used(folder: Path) -> set[str] | None:
 
 
 def _scores(shifted: ShiftedSet, folder: Path, record: RunRecord) -> Summary | None:
-    """The scores beside the predictions, if they are of these cases, classes and updates."""
+    """The scores beside the predictions, if they are younger, and of these cases, classes and updates."""
     path = folder / SUMMARY
-    if not path.is_file():
-        return None
+    if not path.is_file() or path.stat().st_mtime_ns < (folder / PREDICTION_RECORD).stat().st_mtime_ns:
+        return None  # `predict` by itself leaves the scores of earlier predictions
     summary = load_summary(path)
     same = {case.case for case in summary.cases} == set(shifted.cases) and summary.classes == shifted.classes
     return summary if same and summary.notes.get("updates") == record.iterations_done else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,17 @@ def test_what_is_predicted_is_not_predicted_again_until_the_weights_change(
     (folder / "predict.json").write_text(json.dumps(record))
     analyse(*shifted(phantom_raw))
     assert label_map.stat().st_mtime_ns > kept
+
+
+def test_scores_that_are_older_than_the_predictions_are_made_anew(
+    place: Path, analyse: Analyse, phantom_raw: Path
+) -> None:
+    analyse(*shifted(phantom_raw))
+    scores = fold(place) / "shifted" / "Other" / "summary.json"
+    earlier = scores.with_name("predict.json").stat().st_mtime - 1
+    os.utime(scores, (earlier, earlier))  # `predict` has been run since
+    analyse(*shifted(phantom_raw))
+    assert scores.stat().st_mtime > earlier + 0.5
 
 
 def test_numbers_of_labels_choose_the_rows(analyse: Analyse) -> None:
