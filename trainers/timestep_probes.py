@@ -17,7 +17,9 @@ from autodiffseg.plans import DiffusionPlan
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 
 from .backbone import Backbone, read_backbone
+from .checkpoints import trainer_class
 from .ensemble_run import is_validated, run_folder
+from .options import read_settings
 from .run_request import RunRequest
 from .shifted_prediction import scored_shifted_set
 from .training_session import TrainingSession
@@ -55,7 +57,7 @@ class TimestepProbes:
         tag = "-".join(part for part in (self.request.tag, f"t{step}") if part)
         request = replace(self.request, tag=tag, settings=[*self.request.settings, f"timesteps={step}"])
         folder = run_folder(request, self.session.place)
-        if not self._is_done(folder):
+        if not self._is_done(folder, request):
             folder = self.session.train(request)
         record = RunRecord.load(folder / RECORD)
         domains: dict[str, Summary] = {record.dataset: load_summary(folder / VALIDATION / SUMMARY)}
@@ -83,18 +85,33 @@ class TimestepProbes:
     def _backbone(self) -> Backbone:
         return read_backbone(self.backbone)
 
-    def _is_done(self, folder: Path) -> bool:
+    def _is_done(self, folder: Path, request: RunRequest) -> bool:
         """Whether the probe in a folder is trained, as is asked for, and validated."""
         if not (folder / RECORD).is_file():
             return False
         record = RunRecord.load(folder / RECORD)
-        asked = self.request.iterations
         return (
             record.finished
-            and asked in (None, record.iterations)
+            and record.iterations == self._iterations
             and record.backbone == self._backbone.digest
+            and _is_set_as(record, request, folder)
             and is_validated(folder, record)
         )
+
+    @cached_property
+    def _iterations(self) -> int:
+        """Updates that are asked for."""
+        place, request = self.session.place, self.request
+        name = place.planned_dataset(request.dataset)
+        return request.iterations or place.plan(name, place.choose_plan(name, request.plan)).iterations
+
+
+def _is_set_as(record: RunRecord, request: RunRequest, folder: Path) -> bool:
+    """Whether a run has the options that are asked for; wherever the backbone lay, its hash tells which it was."""
+    options = trainer_class(request.trainer).Options
+    made = options.check(record.options, source=f"{folder / RECORD}, options")
+    asked = read_settings(options, request.settings)
+    return made.model_dump(exclude={"backbone"}) == asked.model_dump(exclude={"backbone"})
 
 
 def decibels_of(diffusion: DiffusionPlan, step: int) -> float:

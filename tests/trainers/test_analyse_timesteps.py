@@ -65,6 +65,21 @@ def test_every_step_has_a_probe_of_its_own_that_is_trained_once(
     assert "Predicting" not in told
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [(("--set", "augment=false"), "has options"), (("--iterations", "3"), "has iterations 2, asked for is 3")],
+)
+def test_a_probe_that_was_trained_otherwise_is_not_taken_for_the_one_asked_for(
+    place: Path, analyse: Analyse, more: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    analyse("1")
+    arguments = ["analyse", "timesteps", "Phantom", "3d_fullres", "--backbone", str(place / "backbone.pt")]
+    arguments += ["--timesteps", "1", "--n-labelled", "1", "--iterations", "2", "--workspace", str(place)]
+    arguments += ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--set", "validation_batches=1"]
+    assert run([*arguments, *more]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_a_step_that_the_backbone_does_not_know_is_refused_before_work(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
