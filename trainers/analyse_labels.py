@@ -112,7 +112,7 @@ def command(
         rows.domains,
         baseline=choose_baseline(rows.domains, baseline),
         passes=rows.passes,
-        notes=[f"Left out: {note}" for note in rows.left_out],
+        notes=[*rows.notes, *(f"Left out: {note}" for note in rows.left_out)],
     )
     table = labels_table(curves, title=f"{name}: Dice by the number of labels")
     report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
@@ -34,6 +35,8 @@ class FewLabelRows:
     """Runs without scores, in sentences."""
     folders: list[Path] = field(default_factory=list)
     """Of the runs."""
+    notes: list[str] = field(default_factory=list)
+    """Rows whose trainings differ in more than their seeds, in sentences."""
 
 
 def find_rows(
@@ -63,6 +66,7 @@ def find_rows(
     outside: dict[str, Trainings] = {each.name: {} for each in shifted}
     passes: dict[Place, str] = {}
     folders = []
+    records_of: dict[Place, list[RunRecord]] = {}
     for entrant in entrants:
         (run,) = entrant.facts["runs"]
         folder = Path(run["folder"])
@@ -70,6 +74,10 @@ def find_rows(
         first = next(iter(records.values()))
         place = Place(labels_of(first, declared), _method(first, entrants))
         name = f"{first.label_seed}.{first.seed}"
+        if name in inside.get(place, {}):
+            left_out.append(f"{folder.name}, for another run of {place.method} has as many labels and the same seeds")
+            continue
+        records_of.setdefault(place, []).extend(records.values())
         inside.setdefault(place, {})[name] = entrant.cases
         passes[place] = entrant.cost["Passes per patch"]
         for each in shifted:
@@ -80,7 +88,8 @@ def find_rows(
     group = declared.group if declared.has_groups else None
     domains = [Domain(dataset, classes, inside, group)]
     domains += [Domain(each.name, each.classes, outside[each.name], each.group) for each in shifted]
-    return FewLabelRows(domains, passes, left_out, folders)
+    notes = [_unlike(place, found) for place, found in records_of.items()]
+    return FewLabelRows(domains, passes, left_out, folders, [note for note in notes if note])
 
 
 def labels_of(record: RunRecord, declared: DatasetJson) -> int:
@@ -97,6 +106,21 @@ def _method(record: RunRecord, among: Sequence[Entrant]) -> str:
     several = len({entrant.facts["asked_tag"] for entrant in among}) > 1
     parts += [asked_tag(record)] if several and asked_tag(record) else []
     return " ".join(parts)
+
+
+def _unlike(place: Place, records: Sequence[RunRecord]) -> str:
+    """What tells that trainings of one row differ in more than their seeds; "" when they do not."""
+    found: dict[str, set[Any]] = {
+        "iterations": {record.iterations for record in records},
+        "options": {str({**record.options, "backbone": ""}) for record in records},
+        "backbone": {record.backbone for record in records},
+        "plan": {record.plan_hash for record in records},
+    }
+    several = [name for name, values in found.items() if len(values) > 1]
+    if not several:
+        return ""
+    count = f"{place.labels} label{'s' * (place.labels > 1)}"
+    return f"{place.method}, {count}: its trainings differ in {' and '.join(several)} too, not in their seeds alone."
 
 
 def choose_baseline(domains: Sequence[Domain], asked: str | None) -> str:

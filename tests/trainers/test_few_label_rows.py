@@ -22,7 +22,14 @@ DECLARED = DatasetJson.model_validate(
 
 
 def leave(
-    workspace: Workspace, trainer: str, n: int | None, label_seed: int = 0, *, tag: str = "", seed: int = 0
+    workspace: Workspace,
+    trainer: str,
+    n: int | None,
+    label_seed: int = 0,
+    *,
+    tag: str = "",
+    seed: int = 0,
+    backbone: str = "",
 ) -> None:
     """A validated training."""
     whole = whole_tag(tag, seed, n, label_seed)
@@ -30,7 +37,7 @@ def leave(
     RunRecord(
         dataset="D", trainer=trainer, plan="cpu", configuration="2d", tag=whole, fold="0", seed=seed, options={},
         plan_hash="", n_labelled=n, label_seed=label_seed, training_cases=("a", "b", "c", "d")[:n], iterations=1,
-        iterations_done=1, finished=True,
+        iterations_done=1, finished=True, backbone=backbone,
     ).save(folder / "run.json")  # fmt: skip
     case = CaseScores("e", {"1": {"Dice": 0.5, "HD95": 1.0, "n_pred": 1, "n_ref": 1}}, "e", "e")
     write_summary(Summary({"1": "lung"}, (case,)), folder / "validation", checkpoint="last", updates=1, passes=1)
@@ -54,6 +61,25 @@ def test_trainings_of_other_label_seeds_and_seeds_are_one_row_and_all_labels_are
     }
     assert places(workspace, counts=(None,)) == {Place(4, "supervised"): ["0.0"]}
     assert places(workspace, counts=(1,), label_seeds=(0,)) == {Place(1, "supervised"): ["0.0"]}
+
+
+def test_trainings_of_a_row_that_differ_in_more_than_seeds_are_told_of(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for label_seed, backbone in enumerate(("one", "one", "another")):
+        leave(workspace, "tedm", 3, label_seed, backbone=backbone)
+        leave(workspace, "tedm", 1, label_seed, backbone="one")
+    found = find_rows(workspace, "D", DECLARED, Wanted(each_training=True), [], lambda *_: pytest.fail("not shifted"))
+    assert found.notes == ["tedm, 3 labels: its trainings differ in backbone too, not in their seeds alone."]
+
+
+def test_of_two_runs_on_the_same_labels_and_seeds_one_is_left_out_and_told_of(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    leave(workspace, "supervised", None)
+    leave(workspace, "supervised", 4)  # all that there are
+    found = find_rows(workspace, "D", DECLARED, Wanted(each_training=True), [], lambda *_: pytest.fail("not shifted"))
+    assert [len(trainings) for trainings in found.domains[0].trainings.values()] == [1]
+    assert len(found.left_out) == 1
+    assert "as many labels and the same seeds" in found.left_out[0]
 
 
 def test_a_tag_names_a_row_where_there_are_several(tmp_path: Path) -> None:
