@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,6 +189,11 @@ class Study:
                 f"{folder} is a training of {record.iterations:,} updates, --iterations asks for {self.iterations:,}. "
                 "Ask for the same, or keep the two apart with --tag."
             )
+        if record.backbone and self.backbone is not None and record.backbone != self._backbone_digest:
+            raise UserError(
+                f"{folder} began with another backbone than {self.backbone} is. Name that one, or keep the two apart "
+                "with --tag."
+            )
         if not record.finished:
             begun = train if self.iterations is not None else [*train, "--iterations", str(record.iterations)]
             left = record.iterations - record.iterations_done
@@ -237,6 +244,13 @@ class Study:
 
     def _tag(self, run: _Run) -> str:
         return whole_tag(self.tag, run.seed, run.labels.labelled, run.labels.seed)
+
+    @cached_property
+    def _backbone_digest(self) -> str:
+        """As run.json has it."""
+        assert self.backbone is not None
+        with (self.backbone / LAST if self.backbone.is_dir() else self.backbone).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _folder(self, run: _Run) -> Path:
         """Of the run that holds a fold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import build_app, run
+from autodiffseg.runs import RunRecord
 from autodiffseg.workflows.study import Labels
 
 from .test_benchmark import DATASET, leave, typed
@@ -102,6 +104,20 @@ def test_only_the_trainers_that_read_a_backbone_are_given_it(
     _, commands = typed(place, "--backbone", str(tmp_path / "backbone.pt"))
     given = {command[5]: "--backbone" in command for command in commands if command[0] == "train"}
     assert given == {"supervised": False, "recycling": True}
+
+
+def test_a_row_on_another_backbone_is_not_taken_for_one_on_this(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("autodiffseg.workflows.study.reads_backbone", lambda trainer: trainer == "recycling")
+    file = tmp_path / "backbone.pt"
+    file.write_bytes(b"this")
+    leave(place, "recycling")
+    path = place / "results" / DATASET / "recycling__cpu__3d_fullres" / "fold_0" / "run.json"
+    for backbone, ended in ((hashlib.sha256(b"this").hexdigest(), 0), (hashlib.sha256(b"that").hexdigest(), 2)):
+        RunRecord.load(path).model_copy(update={"backbone": backbone}).save(path)
+        assert typed(place, "--backbone", str(file))[0] == ended
+    assert "began with another backbone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
