@@ -17,6 +17,9 @@ from autodiffseg.evaluation.shifted_set import ShiftedSet
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, Summary, load_summary
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.sharing.privacy import command_without_paths, without_paths
+from autodiffseg.trainers.backbone import read_backbone
+from autodiffseg.trainers.checkpoints import trainer_class
+from autodiffseg.trainers.options import read_settings
 from autodiffseg.trainers.shifted_prediction import scored_shifted_set
 
 METRICS = ("Dice", "HD95", "Precision", "Recall")
@@ -53,8 +56,7 @@ def measure(setting: Setting, row: Row, shifted: ShiftedSet, console: Console) -
     """
     folder = setting.folder(row)
     record = RunRecord.load(folder / RECORD)
-    if (record.n_labelled, record.label_seed) != (row.labels, row.label_seed if row.labels is not None else 0):
-        raise UserError(f"{folder} was trained on other labels than the list says.")
+    require_as_listed(setting, row, record, folder)
     declared = DatasetJson.load(setting.workspace.dataset_json_path(DATASET))
     inside = load_summary(folder / VALIDATION / SUMMARY)
     outside = scored_shifted_set(
@@ -73,6 +75,26 @@ def measure(setting: Setting, row: Row, shifted: ShiftedSet, console: Console) -
         "domains": {DATASET: _told(inside), shifted.name: _told(outside)},
     }
     write_text(setting.file(row), json.dumps(content, separators=(",", ":")) + "\n")
+
+
+def require_as_listed(setting: Setting, row: Row, record: RunRecord, folder: Path) -> None:
+    """Refuse a training that lies where the row's would, and is another.
+
+    Raises:
+        UserError: names what differs.
+    """
+    options = trainer_class(row.method.trainer).Options
+    made = options.check(record.options, source=f"{folder / RECORD}, options").model_dump(exclude={"backbone"})
+    backbone = read_backbone(setting.backbone).digest if row.method.backbone else ""
+    for what, found, listed in (
+        ("labels", record.n_labelled, row.labels),
+        ("label seed", record.label_seed, row.label_seed if row.labels is not None else 0),
+        ("updates", record.iterations, setting.updates_of(row)),
+        ("options", made, read_settings(options, row.method.settings).model_dump(exclude={"backbone"})),
+        ("backbone", record.backbone, backbone),
+    ):
+        if found != listed:
+            raise UserError(f"{folder} was trained with other {what} ({found}) than the list says ({listed}).")
 
 
 def read_row(setting: Setting, row: Row) -> Measured | None:

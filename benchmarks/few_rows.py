@@ -152,6 +152,10 @@ class Setting:
         """Where what was measured is written."""
         return self.results / f"{self.name(row)}.json"
 
+    def updates_of(self, row: Row) -> int:
+        """Of a training."""
+        return self.updates or UPDATES[row.method.trainer]
+
     @property
     def backbone(self) -> Path:
         """The folder of the pretrained denoiser."""
@@ -183,7 +187,7 @@ class Setting:
         method = row.method
         words = ["train", DATASET, CONFIGURATION, FOLD, "--trainer", method.trainer, "--plan", self.plan]
         words += ["--tag", method.tag] if method.tag else []
-        words += ["--iterations", str(self.updates or UPDATES[method.trainer]), "--continue"]
+        words += ["--iterations", str(self.updates_of(row)), "--continue"]
         if row.labels is not None:
             words += ["--n-labelled", str(row.labels), "--label-seed", str(row.label_seed)]
         words += ["--backbone", str(self.backbone)] if method.backbone else []

@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from autodiffseg import registry
 from autodiffseg.atomic import write_json
+from autodiffseg.errors import UserError
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.checkpoints import trainer_class
 from autodiffseg.trainers.options import read_settings
@@ -113,6 +115,30 @@ def test_a_command_names_what_makes_a_row_what_it_is(modules: Modules, setting: 
     assert "--n-labelled 1 --label-seed 2 --backbone" in line
     assert "--set augment=false --set timesteps=50 --set noises=8" in line
     assert setting.name(row) == "tedm__cpu64__2d__t50x8-n1-ls2"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"iterations": 3}, "other updates"),
+        ({"label_seed": 1}, "other label seed"),
+        ({"options": {}}, "other options"),  # augmented
+        ({"backbone": "another"}, "other backbone"),
+    ],
+)
+def test_a_training_that_is_not_the_listed_one_is_not_measured(
+    modules: Modules, setting: Any, change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules.measure, "read_backbone", lambda path: SimpleNamespace(digest="the one"))
+    row = next(row for row in modules.rows.rows() if row.method == modules.rows.TEDM)
+    listed = RunRecord(
+        dataset=modules.rows.DATASET, trainer="tedm", plan=setting.plan, configuration="2d", tag=row.tag, fold="0",
+        seed=0, options={"augment": False, "backbone": "anywhere"}, plan_hash="", n_labelled=1, iterations=800,
+        backbone="the one",
+    )  # fmt: skip
+    modules.measure.require_as_listed(setting, row, listed, Path("fold"))
+    with pytest.raises(UserError, match=told):
+        modules.measure.require_as_listed(setting, row, listed.model_copy(update=change), Path("fold"))
 
 
 def test_commands_are_understood(modules: Modules, setting: Any) -> None:
