@@ -214,7 +214,7 @@ def test_no_more_arrays_live_together_than_are_reckoned_with(
 
 
 @pytest.mark.parametrize(
-    ("memory_gb", "words"), [(1.0, "kept in memory"), (1e-9, "on disk in .*out: --memory is 1e-09 GB")]
+    ("memory_gb", "words"), [(1.0, "kept in memory"), (1e-9, "on disk in .*out: --memory is 1 bytes")]
 )
 def test_memory_is_told_beforehand(memory_gb: float, words: str, member: Any, cases: Cases, tmp_path: Path) -> None:
     outputs = PredictionOutputs(tmp_path / "out", ".nii.gz", samples=2)
