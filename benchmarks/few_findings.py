@@ -24,8 +24,8 @@ from few_rows import (
 )
 from few_state import State
 
+from autodiffseg.evaluation.difference import ON_PAR_DICE
 from autodiffseg.evaluation.label_curves import Gap
-from autodiffseg.evaluation.paired_scores import ON_PAR_DICE
 
 UNKNOWN, HOLDS, IN_PART, FAILS, OPEN = (
     "not measured yet",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from study_runs import Run
-from study_state import Difference, Trained
+from study_state import SeedsDifference, Trained
 
 from autodiffseg.evaluation.statistics import Interval, mean_of, std_of
 
@@ -28,7 +28,7 @@ def over_cases(found: Trained | None, metric: str) -> str:
     return f"{mean_of(values):.{digits}f} ± {std_of(values):.{digits}f}"
 
 
-def against_cells(found: Difference | None, p: float | None, *, baseline: bool) -> list[str]:
+def against_cells(found: SeedsDifference | None, p: float | None, *, baseline: bool) -> list[str]:
     """Difference, adjusted p and whether it is on par."""
     if baseline:
         return ["baseline", DASH, DASH]

@@ -9,7 +9,7 @@ import numpy as np
 from study_measure import STEPS
 from study_pairs import CONTROLS, MIXED, SAME_SEED
 from study_runs import FAMILY
-from study_state import Difference, State, Trained, difference, level
+from study_state import SeedsDifference, State, Trained, difference, level
 
 from autodiffseg.evaluation.statistics import Interval, Values, bootstrap_mean, mean_of
 
@@ -53,7 +53,7 @@ def _so_far(state: State, finding: Finding, *trainers: str) -> Finding:
 def _best_of_family(state: State) -> Finding:
     claim = "Recycling from x_T is the best of the diffusion family"
     paper = "Best in Dice and HD95 on all sets shown, with DDPM and DDIM (Table 1)."
-    differences: dict[str, Difference | None] = {}
+    differences: dict[str, SeedsDifference | None] = {}
     for name in FAMILY[1:]:
         ours, theirs = (state.answers(state.study.main_runs(trainer), "Dice") for trainer in ("recycling", name))
         differences[name] = difference(ours, theirs)
@@ -185,7 +185,7 @@ def _ablations(state: State) -> Iterator[Finding]:
         yield Finding(claim, paper, verdict, f"{runs[tag].says.capitalize()}: {points(found)}.")
 
 
-def _against_supervised(state: State, purpose: str) -> Difference | None:
+def _against_supervised(state: State, purpose: str) -> SeedsDifference | None:
     supervised = tuple(run for run in state.study.runs if run.trainer == "supervised" and run.purpose == purpose)
     ours = state.answers(state.study.main_runs("recycling"), "Dice")
     return difference(ours, state.answers(supervised, "Dice"))
@@ -201,7 +201,7 @@ def mean_difference(method: Trained | None, other: Trained | None) -> Interval |
     return bootstrap_mean(method.values.mean(axis=0) - other.values.mean(axis=0))
 
 
-def points(found: Difference) -> str:
+def points(found: SeedsDifference) -> str:
     """A difference in Dice points with its interval and test, in words."""
     seeds = f"{len(found.seeds)} training seeds" if len(found.seeds) > 1 else "one training seed"
     p = f", p = {found.test.p:.2g}" if found.test.p is not None else ""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from study_measure import NUMBERS_OF_STEPS, STEPS
 from study_pairs import SAME_SEED
 from study_runs import FAMILY
-from study_state import Difference, State, difference
+from study_state import SeedsDifference, State, difference
 from study_step_tables import number_means, spread_means, step_means
 
 from autodiffseg.atomic import atomic_path
@@ -82,7 +82,7 @@ def save_differences(state: State, path: Path) -> bool:
     }
     found = {name: difference(state.answers(runs, "Dice"), baseline) for name, runs in chosen.items()}
     found["supervised + recycling"] = difference(state.pair_answers(SAME_SEED, "Dice"), baseline)
-    known: dict[str, Difference] = {name: one for name, one in found.items() if one is not None}
+    known: dict[str, SeedsDifference] = {name: one for name, one in found.items() if one is not None}
     if not known:
         return False
     figure = Figure(figsize=(8, 1.2 + 0.42 * len(known)), layout="constrained")
@@ -105,5 +105,5 @@ def _lines(state: State, values: Callable[[str], list[float]]) -> Lines:
     return {name: values(name) for name in FAMILY}
 
 
-def _seeds(found: Difference) -> str:
+def _seeds(found: SeedsDifference) -> str:
     return f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "1 seed"

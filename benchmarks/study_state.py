@@ -12,12 +12,10 @@ from study_pairs import PAIR, Kind, pairs
 from study_runs import Purpose, Run, Study
 from study_scores import Part
 
+from autodiffseg.evaluation.difference import Difference
 from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS, bootstrap_over_seeds
-from autodiffseg.evaluation.statistics import Interval, PairedTest, Values, bootstrap_mean, paired_wilcoxon
+from autodiffseg.evaluation.statistics import Interval, Values, bootstrap_mean, paired_wilcoxon
 from autodiffseg.evaluation.step_scores import StepScores
-
-ON_PAR = 0.005
-"""Two methods are on par in Dice when the whole interval of their difference lies within ± this."""
 
 
 class Trained(NamedTuple):
@@ -28,29 +26,12 @@ class Trained(NamedTuple):
     """`(seeds, cases)`."""
 
 
-class Difference(NamedTuple):
-    """One method less another, paired."""
+@dataclass(frozen=True)
+class SeedsDifference(Difference):
+    """One method less another, paired by case; the test is of the cases' means over training seeds."""
 
-    interval: Interval
-    test: PairedTest
-    """Of the cases' means over training seeds."""
     seeds: tuple[int, ...]
     """Training seeds that both have: what was compared."""
-
-    @property
-    def above(self) -> bool:
-        """Whether the whole interval is above 0."""
-        return self.interval.low > 0
-
-    @property
-    def below(self) -> bool:
-        """Whether the whole interval is below 0."""
-        return self.interval.high < 0
-
-    @property
-    def on_par(self) -> bool:
-        """Whether the whole interval is within ± half a Dice point."""
-        return self.interval.low >= -ON_PAR and self.interval.high <= ON_PAR
 
 
 @dataclass(frozen=True)
@@ -116,7 +97,7 @@ def trained(by_seed: dict[int, Values]) -> Trained | None:
     return Trained(seeds, np.stack([by_seed[seed] for seed in seeds])) if seeds else None
 
 
-def difference(method: Trained | None, other: Trained | None) -> Difference | None:
+def difference(method: Trained | None, other: Trained | None) -> SeedsDifference | None:
     """One method less another on the training seeds that both have; None when there are none."""
     seeds = tuple(sorted(set(method.seeds) & set(other.seeds))) if method and other else ()
     if not (method and other and seeds):
@@ -124,8 +105,8 @@ def difference(method: Trained | None, other: Trained | None) -> Difference | No
     a, b = (one.values[[one.seeds.index(seed) for seed in seeds]] for one in (method, other))
     test = paired_wilcoxon(a.mean(axis=0), b.mean(axis=0))
     if len(seeds) >= FEWEST_SEEDS:
-        return Difference(bootstrap_over_seeds(a, b), test, seeds)
-    return Difference(bootstrap_mean((a - b).mean(axis=0)), test, seeds)
+        return SeedsDifference(bootstrap_over_seeds(a, b), test, seeds)
+    return SeedsDifference(bootstrap_mean((a - b).mean(axis=0)), test, seeds)
 
 
 def level(method: Trained) -> Interval:

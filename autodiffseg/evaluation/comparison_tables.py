@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 
 from autodiffseg.evaluation.comparison import SIGNIFICANT, Comparison, Entrant
+from autodiffseg.evaluation.difference import ON_PAR_DICE
 from autodiffseg.evaluation.lesions import LEAST_IOU
 from autodiffseg.evaluation.marked_table import Cell, MarkedTable
 from autodiffseg.evaluation.metrics import Metric, find_metric
-from autodiffseg.evaluation.paired_scores import ON_PAR_DICE
 from autodiffseg.evaluation.statistics import FEWEST_PAIRS, Interval
 
 NOTHING = "–"

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from autodiffseg.evaluation.comparison import common_cases
-from autodiffseg.evaluation.paired_scores import ON_PAR_DICE, foreground_means
+from autodiffseg.evaluation.difference import Difference
+from autodiffseg.evaluation.paired_scores import foreground_means
 from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS, bootstrap_over_seeds
 from autodiffseg.evaluation.statistics import (
-    FEWEST_PAIRS,
     Interval,
-    PairedTest,
     Values,
     bootstrap_mean,
     group_means,
@@ -48,32 +47,15 @@ class Domain:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A row less the baseline with as many labels, paired by case and, where both have them, by training."""
+class Gap(Difference):
+    """A row less the baseline with as many labels, paired by case and, where both have them, by training.
 
-    interval: Interval
-    """95 %; over trainings too where three or more are paired."""
-    test: PairedTest
-    """Of the units' means over trainings."""
+    The interval is over trainings too where three or more are paired; the test is of the units' means over trainings.
+    """
+
     trainings: int
     """That are paired; 0: neither has one that the other has, and each counts by its mean."""
     p_adjusted: float | None = None
-
-    @property
-    def above(self) -> bool:
-        """Whether the whole interval is above zero."""
-        return self.interval.low > 0
-
-    @property
-    def below(self) -> bool:
-        """Whether the whole interval is below zero."""
-        return self.interval.high < 0
-
-    @property
-    def on_par(self) -> bool:
-        """Whether the whole interval of the Dice lies within half a point of zero, of pairs enough for a test."""
-        near = self.interval.low >= -ON_PAR_DICE and self.interval.high <= ON_PAR_DICE
-        return near and self.test.pairs >= FEWEST_PAIRS
 
 
 @dataclass(frozen=True)

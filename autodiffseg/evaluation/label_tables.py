@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from autodiffseg.evaluation.comparison_tables import NOTHING, show_p
+from autodiffseg.evaluation.difference import ON_PAR_DICE
 from autodiffseg.evaluation.label_curves import (
     Domain,
     Gap,
@@ -22,7 +23,6 @@ from autodiffseg.evaluation.label_curves import (
 from autodiffseg.evaluation.marked_table import Cell as MarkedCell
 from autodiffseg.evaluation.marked_table import MarkedTable
 from autodiffseg.evaluation.metrics import find_metric
-from autodiffseg.evaluation.paired_scores import ON_PAR_DICE
 from autodiffseg.evaluation.report_table import Cell, ReportTable
 
 METRICS = ("Dice", "HD95")

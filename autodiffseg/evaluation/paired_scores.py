@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autodiffseg.evaluation.difference import Difference
 from autodiffseg.evaluation.seed_bootstrap import FEWEST_SEEDS, bootstrap_over_seeds
 from autodiffseg.evaluation.statistics import (
-    FEWEST_PAIRS,
     Interval,
     PairedTest,
     Values,
@@ -21,10 +21,6 @@ from autodiffseg.evaluation.statistics import (
     std_of,
 )
 
-ON_PAR_DICE = 0.005
-"""Two entrants are on par in Dice when the whole interval of their difference lies within ± this (half a point).
-
-Of fewer pairs than a test needs the interval says nothing: that of a single pair has no width."""
 BASELINE = PairedTest(None, 0, "baseline")
 
 
@@ -79,9 +75,8 @@ def score_columns(values: Values, baseline: Values | None, groups: Sequence[str]
             seeds = (ours[:, :, column], theirs[:, :, column])
             difference = bootstrap_over_seeds(*seeds) if both_many else differences[column]
             test = paired_wilcoxon(mean, _over_trainings(theirs)[:, column])
-        near = difference.low >= -ON_PAR_DICE and difference.high <= ON_PAR_DICE
         known = int((~np.isnan(mean)).sum())
-        on_par = metric == "Dice" and near and test.pairs >= FEWEST_PAIRS
+        on_par = metric == "Dice" and Difference(difference, test).on_par
         scores.append(Score(mean_of(mean), std_of(mean), interval, known, difference, test, both_many, on_par))
     return scores
 
