@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from few_rows import (
     AUGMENTED,
@@ -23,29 +22,12 @@ from few_rows import (
     Method,
 )
 from few_state import State
+from study_claims import FAILS, HOLDS, IN_PART, OPEN, UNKNOWN, Finding, difference_in_words, so_far
 
 from autodiffseg.evaluation.difference import ON_PAR_DICE
 from autodiffseg.evaluation.label_curves import Gap
 
-UNKNOWN, HOLDS, IN_PART, FAILS, OPEN = (
-    "not measured yet",
-    "holds",
-    "holds in part",
-    "does not hold",
-    "undecided",
-)
 FIVE_POINTS = 0.05
-
-
-class Finding(NamedTuple):
-    """One claim or question, and what became of it."""
-
-    claim: str
-    paper: str
-    """What the paper reports; "" for a question of our own."""
-    verdict: str
-    here: str
-    """What was measured, in sentences."""
 
 
 def findings(state: State) -> list[Finding]:
@@ -67,9 +49,7 @@ def findings(state: State) -> list[Finding]:
 
 def _so_far(state: State, finding: Finding, *methods: Method) -> Finding:
     """The finding, marked as one for the time being while rows that it is about are missing."""
-    if finding.verdict == UNKNOWN or not state.lacks(*methods):
-        return finding
-    return finding._replace(verdict=f"{finding.verdict} so far")
+    return so_far(finding, lacking=state.lacks(*methods))
 
 
 def _five_points(state: State) -> Finding:
@@ -211,10 +191,7 @@ def _augmentation(state: State) -> Finding:
 
 def points(found: Gap) -> str:
     """A difference in Dice points with its interval and test, in words."""
-    mean, low, high = (100 * end for end in found.interval)
-    seeds = f"{found.trainings} label seeds" if found.trainings > 1 else "one label seed"
-    p = f", p = {found.test.p:.2g}" if found.test.p is not None else ""
-    return f"{mean:+.2f} Dice points [{low:+.2f}, {high:+.2f}] ({seeds}{p})"
+    return difference_in_words(found, found.trainings, "label seed")
 
 
 def _told(gaps: dict[str, Gap | None]) -> str:

@@ -29,10 +29,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from few_about import shifted_set, write_about
-from few_measure import is_finished, measure
+from few_measure import measure
 from few_report import write_report
 from few_rows import PRETRAINING, Row, Setting, rows
 from rich.console import Console
+from study_measure import is_finished
 
 from autodiffseg.errors import UserError
 from autodiffseg.runs import RECORD, RunRecord

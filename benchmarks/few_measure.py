@@ -39,15 +39,6 @@ class Measured(NamedTuple):
     """Domain -> class key -> name."""
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a fold has been trained to its end and validated since."""
-    if not (folder / RECORD).is_file() or not (folder / VALIDATION / SUMMARY).is_file():
-        return False
-    record = RunRecord.load(folder / RECORD)
-    done = load_summary(folder / VALIDATION / SUMMARY).notes.get("updates")
-    return record.finished and done == record.iterations_done
-
-
 def measure(setting: Setting, row: Row, shifted: ShiftedSet, console: Console) -> None:
     """Predict the shifted set by a finished row, score it, and write the row's file.
 

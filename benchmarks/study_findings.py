@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
+from study_claims import FAILS, HOLDS, IN_PART, UNKNOWN, Finding, difference_in_words, in_points, so_far
 from study_measure import STEPS
 from study_pairs import CONTROLS, MIXED, SAME_SEED
 from study_runs import FAMILY
@@ -13,20 +13,8 @@ from study_state import SeedsDifference, State, Trained, difference, level
 
 from autodiffseg.evaluation.statistics import Interval, Values, bootstrap_mean, mean_of
 
-UNKNOWN, HOLDS, IN_PART, FAILS = "not measured yet", "holds", "holds in part", "does not hold"
 MOST_OF_TABLE_4 = 0.0051
 """The paper's largest spread of Dice at the last step, that of muscle ultrasound."""
-
-
-class Finding(NamedTuple):
-    """One claim and what became of it."""
-
-    claim: str
-    paper: str
-    """What the paper reports."""
-    verdict: str
-    here: str
-    """What was measured, in sentences."""
 
 
 def findings(state: State) -> list[Finding]:
@@ -45,9 +33,7 @@ def findings(state: State) -> list[Finding]:
 def _so_far(state: State, finding: Finding, *trainers: str) -> Finding:
     """The finding, its verdict marked as one for the time being while trainings that it is about are missing."""
     runs = [run for trainer in trainers for run in state.study.main_runs(trainer)]
-    if finding.verdict == UNKNOWN or not any(state.study.name(run) in state.missing for run in runs):
-        return finding
-    return finding._replace(verdict=f"{finding.verdict} so far")
+    return so_far(finding, lacking=any(state.study.name(run) in state.missing for run in runs))
 
 
 def _best_of_family(state: State) -> Finding:
@@ -130,7 +116,7 @@ def _pair_beats_both(state: State) -> Finding:
     against = {}
     for control in CONTROLS:
         found = mean_difference(state.pair_answers(MIXED, "Dice"), state.pair_answers(control, "Dice"))
-        told = _points(found) if found is not None else UNKNOWN
+        told = in_points(found) if found is not None else UNKNOWN
         here += f" Of other seeds, less two {control.first}: {told}."
         against[control] = found
     ends = [interval for interval in against.values() if interval is not None]
@@ -203,15 +189,9 @@ def mean_difference(method: Trained | None, other: Trained | None) -> Interval |
 
 def points(found: SeedsDifference) -> str:
     """A difference in Dice points with its interval and test, in words."""
-    seeds = f"{len(found.seeds)} training seeds" if len(found.seeds) > 1 else "one training seed"
-    p = f", p = {found.test.p:.2g}" if found.test.p is not None else ""
-    return f"{_points(found.interval)} ({seeds}{p})"
-
-
-def _points(interval: Interval) -> str:
-    return f"{100 * interval.mean:+.2f} Dice points [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+    return difference_in_words(found, len(found.seeds), "training seed")
 
 
 def _rise(interval: Interval, risen: Trained) -> str:
     seeds = f"{len(risen.seeds)} training seeds" if len(risen.seeds) > 1 else "one training seed"
-    return f"From step 1 to step {STEPS} of DDPM: {_points(interval)} ({seeds})."
+    return f"From step 1 to step {STEPS} of DDPM: {in_points(interval)} ({seeds})."
