@@ -70,6 +70,7 @@ def command(
 
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.errors import UserError
+    from autodiffseg.evaluation.label_curves import methods_of
     from autodiffseg.evaluation.label_tables import (
         label_cases_csv,
         label_curves,
@@ -83,8 +84,9 @@ def command(
     from autodiffseg.workspace import Workspace
 
     from .analysis_report import console, report
+    from .baseline import choose_baseline
     from .entrants import Wanted
-    from .few_label_rows import choose_baseline, commands_of, find_rows
+    from .few_label_rows import commands_of, find_rows
     from .shifted_prediction import scored_shifted_set
 
     if html is not None and html.is_dir():
@@ -110,7 +112,7 @@ def command(
     rows = find_rows(place, name, declared, wanted, sets, score)
     curves = label_curves(
         rows.domains,
-        baseline=choose_baseline(rows.domains, baseline),
+        baseline=choose_baseline(methods_of(rows.domains), baseline),
         passes=rows.passes,
         notes=[*rows.notes, *(f"Left out: {note}" for note in rows.left_out)],
     )

@@ -91,6 +91,7 @@ def command(
     from autodiffseg.evaluation.summary import class_keys
     from autodiffseg.workspace import Workspace
 
+    from .baseline import choose_baseline
     from .entrants import Wanted, find_entrants
 
     if html is not None and html.is_dir():
@@ -129,7 +130,7 @@ def command(
     result = compare(
         entrants,
         classes,
-        baseline=choose_baseline(entrants, baseline),
+        baseline=choose_baseline([entrant.name for entrant in entrants], baseline),
         metrics=asked,
         group=declared.group if declared.has_groups else None,
         left_out=left_out,
@@ -138,22 +139,6 @@ def command(
     curves = _report(result, name, out or place.results(name), figures)
     if html is not None:
         _write_page(html, result, place, name, asked_as=dataset, curves=curves)
-
-
-def choose_baseline(entrants: list[Entrant], asked: str | None) -> str:
-    """The row that is asked for, by its name or the first words of it; else supervised, else the first.
-
-    Raises:
-        UserError: when no row, or more than one, begins so.
-    """
-    names = [entrant.name for entrant in entrants]
-    if asked is None:
-        return next((name for name in names if name.startswith("supervised")), names[0])
-    found = [name for name in names if name == asked] or [name for name in names if name.startswith(f"{asked} ")]
-    if len(found) != 1:
-        what = "is not among" if not found else "may be any of"
-        raise UserError(f"Baseline '{asked}' {what} {', '.join(found or names)}.")
-    return found[0]
 
 
 def _score(

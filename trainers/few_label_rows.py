@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from autodiffseg.dataset import DatasetJson
-from autodiffseg.errors import UserError
 from autodiffseg.evaluation.comparison import Entrant
 from autodiffseg.evaluation.label_curves import Domain, Place
 from autodiffseg.evaluation.shifted_set import ShiftedSet
@@ -121,22 +120,6 @@ def _unlike(place: Place, records: Sequence[RunRecord]) -> str:
         return ""
     count = f"{place.labels} label{'s' * (place.labels > 1)}"
     return f"{place.method}, {count}: its trainings differ in {' and '.join(several)} too, not in their seeds alone."
-
-
-def choose_baseline(domains: Sequence[Domain], asked: str | None) -> str:
-    """The method that is asked for, by its name or the first words of it; else supervised, else the first.
-
-    Raises:
-        UserError: when no method, or more than one, begins so.
-    """
-    names = list(dict.fromkeys(place.method for domain in domains for place in domain.trainings))
-    if asked is None:
-        return next((name for name in names if name.startswith("supervised")), names[0])
-    found = [name for name in names if name == asked] or [name for name in names if name.startswith(f"{asked} ")]
-    if len(found) != 1:
-        what = "is not among" if not found else "may be any of"
-        raise UserError(f"Baseline '{asked}' {what} {', '.join(found or names)}.")
-    return found[0]
 
 
 def commands_of(runs: Sequence[Path]) -> list[str]:

@@ -152,8 +152,8 @@ def counts_of(domains: Iterable[Domain]) -> list[int]:
     return sorted({place.labels for domain in domains for place in domain.trainings})
 
 
-def methods_of(domains: Iterable[Domain], *, baseline: str) -> list[str]:
-    """All methods in order of appearance, the baseline first."""
+def methods_of(domains: Iterable[Domain], *, baseline: str | None = None) -> list[str]:
+    """All methods in order of appearance, the baseline first if one is given."""
     names = dict.fromkeys(place.method for domain in domains for place in domain.trainings)
     return sorted(names, key=lambda name: name != baseline)
 

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from autodiffseg.dataset import DatasetJson
-from autodiffseg.errors import UserError
-from autodiffseg.evaluation.label_curves import Domain, Place
+from autodiffseg.evaluation.label_curves import Place
 from autodiffseg.evaluation.summary import CaseScores, Summary, write_summary
 from autodiffseg.runs import RunRecord, fold_folder, run_name, whole_tag
 from autodiffseg.trainers.entrants import Wanted
-from autodiffseg.trainers.few_label_rows import choose_baseline, find_rows, labels_of
+from autodiffseg.trainers.few_label_rows import find_rows, labels_of
 from autodiffseg.workspace import Workspace
 
 DECLARED = DatasetJson.model_validate(
@@ -99,15 +98,3 @@ def test_groups_are_counted_where_there_are_any() -> None:
     )  # fmt: skip
     assert labels_of(record, DECLARED) == 3
     assert labels_of(record, DECLARED.model_copy(update={"group_regex": r"^(p\d)"})) == 2
-
-
-def test_the_baseline_is_named_by_its_first_words() -> None:
-    names = ("tedm", "supervised plain", "supervised long", "ledm x")
-    domain = Domain("D", {"1": "lung"}, {Place(1, name): {} for name in names})
-    assert choose_baseline([domain], None) == "supervised plain"
-    assert choose_baseline([domain], "tedm") == "tedm"
-    assert choose_baseline([domain], "ledm") == "ledm x"
-    with pytest.raises(UserError, match="'supervised' may be any of supervised plain, supervised long"):
-        choose_baseline([domain], "supervised")
-    with pytest.raises(UserError, match="'magic' is not among"):
-        choose_baseline([domain], "magic")
