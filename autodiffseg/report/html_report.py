@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
-from autodiffseg import __version__
 from autodiffseg.atomic import write_text
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
@@ -15,14 +13,13 @@ from autodiffseg.evaluation.comparison_tables import comparison_tables, notes
 from autodiffseg.evaluation.metrics import Metric, find_metric
 from autodiffseg.evaluation.step_curves import Curves
 from autodiffseg.evaluation.summary import CONVENTIONS
-from autodiffseg.invocation import command_line
 from autodiffseg.label_colours import class_colours
 from autodiffseg.report.case_pictures import MOST_ENTRANTS, CasePictures, PictureSources
 from autodiffseg.report.chosen_cases import chosen_cases
 from autodiffseg.report.conditions import conditions
 from autodiffseg.report.figures import figure_sections
 from autodiffseg.report.page_tables import cases_table, glance, page_table
-from autodiffseg.report.page_template import page_template
+from autodiffseg.report.page_template import rendered_page
 from autodiffseg.report.plan_pages import plan_pages
 from autodiffseg.report.run_facts import run_facts
 from autodiffseg.workspace import Workspace
@@ -60,7 +57,8 @@ def write_report(
     pictures, lacking = _pictures(comparison, metric, workspace, dataset, asked_as, declared, on_case)
     cases, cut = cases_table(comparison, metric)
     names = list(declared.spec.foreground)
-    text = page_template("page.html").render(
+    text = rendered_page(
+        "page.html",
         dataset=dataset,
         title=f"{dataset}: comparison of trainers",
         comparison=comparison,
@@ -78,9 +76,6 @@ def write_report(
         cut=cut,
         plans=list(plan_pages(comparison, workspace, dataset)),
         runs=list(run_facts(comparison)),
-        command=command_line(),
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     write_text(path, text)
     return lacking

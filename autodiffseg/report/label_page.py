@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from autodiffseg import __version__
 from autodiffseg.atomic import write_text
 from autodiffseg.evaluation.curve_plot import curves_figure
 from autodiffseg.evaluation.label_tables import LabelCurves, label_panels, narrow_tables
-from autodiffseg.invocation import command_line
 from autodiffseg.report.inline_svg import inline_svg, plain_text
 from autodiffseg.report.page_tables import page_table
-from autodiffseg.report.page_template import page_template
+from autodiffseg.report.page_template import rendered_page
 
 
 def write_label_page(
@@ -35,15 +32,13 @@ def write_label_page(
         figure = curves_figure(curves.counts, label_panels(curves), title="", xlabel="labels", logarithmic=True)
         shown = "; ".join(label_panels(curves))
         drawn = inline_svg(figure, "labels", f"{shown}, by the number of labels, a line for each method.")
-    text = page_template("labels.html").render(
+    text = rendered_page(
+        "labels.html",
         title=title,
         figure=drawn,
         caption="Mean over cases and trainings by the number of labelled training cases.",
         tables=[page_table(table) for table in narrow_tables(curves)],
         notes=notes,
         runs=commands,
-        command=command_line(),
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     write_text(path, text)
