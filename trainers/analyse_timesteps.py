@@ -10,13 +10,14 @@ import typer
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, ShiftedOption, WorkspaceOption
 
 from .analysis_options import PrecisionOption
+from .training_options import ConfigurationArgument, WorkersOption
 
 USUAL_TIMESTEPS = "1,10,25,50,200,500,800,950"
 
 
 def command(
     dataset: DatasetArgument,
-    configuration: Annotated[str, typer.Argument(help="2d, 3d_fullres, … as planned.")],
+    configuration: ConfigurationArgument,
     backbone: Annotated[Path, typer.Option("--backbone", help="Checkpoint of pretrain, or the folder that holds it.")],
     fold: Annotated[str, typer.Option(help="Its validation cases are scored.")] = "0",
     timesteps: Annotated[
@@ -38,7 +39,7 @@ def command(
     tag: Annotated[str, typer.Option(help="Tells these probes from others; each gets its step, as in t10.")] = "",
     device: DeviceOption = None,
     precision: PrecisionOption = "auto",
-    workers: Annotated[int | None, typer.Option("--num-workers", min=0, help="Data loading processes.")] = None,
+    workers: WorkersOption = None,
     workspace: WorkspaceOption = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the files. Default: timesteps/ in the results.")

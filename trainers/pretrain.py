@@ -11,12 +11,21 @@ from rich.console import Console
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, ProcessesOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
+from .training_options import (
+    ConfigurationArgument,
+    ContinueOption,
+    IterationsOption,
+    PrecisionOption,
+    SeedOption,
+    WorkersOption,
+)
+
 console = Console(highlight=False)
 
 
 def command(
     dataset: DatasetArgument,
-    configuration: Annotated[str, typer.Argument(help="2d, 3d_fullres, … as planned.")],
+    configuration: ConfigurationArgument,
     unlabelled: Annotated[
         list[Path] | None,
         typer.Option(
@@ -38,20 +47,16 @@ def command(
     ] = False,
     plan: PlanOption = None,
     tag: Annotated[str, typer.Option(help="Tells pretrainings apart that are otherwise alike.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise; other than 0 it joins the tag.")] = 0,
-    go_on: Annotated[bool, typer.Option("--continue", help="Go on from the last checkpoint, if there is one.")] = False,
+    seed: SeedOption = 0,
+    go_on: ContinueOption = False,
     device: DeviceOption = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32, bf16 or fp16. auto: the fastest that the device does well.")
-    ] = "auto",
-    iterations: Annotated[int | None, typer.Option(min=1, help="Network updates. Default: the plan's.")] = None,
+    precision: PrecisionOption = "auto",
+    iterations: IterationsOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the pretraining; may be repeated."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--num-workers", min=0, help="Data loading processes. They do not change the result.")
-    ] = None,
+    workers: WorkersOption = None,
     processes: ProcessesOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:

@@ -11,19 +11,28 @@ from rich.console import Console
 from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
+from .training_options import (
+    ConfigurationArgument,
+    ContinueOption,
+    IterationsOption,
+    PrecisionOption,
+    SeedOption,
+    WorkersOption,
+)
+
 console = Console(highlight=False)
 
 
 def command(
     dataset: DatasetArgument,
-    configuration: Annotated[str, typer.Argument(help="2d, 3d_fullres, … as planned.")],
+    configuration: ConfigurationArgument,
     fold: Annotated[str, typer.Argument(help="0 to 4, or 'all' to train on every case.")],
     trainer: Annotated[
         str, typer.Option(help="supervised, diffusion, recycling, ensemble, … or package.module:Class of your own.")
     ] = "recycling",
     plan: PlanOption = None,
     tag: Annotated[str, typer.Option(help="Tells runs apart that are otherwise alike.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise; other than 0 it joins the tag.")] = 0,
+    seed: SeedOption = 0,
     n_labelled: Annotated[
         int | None,
         typer.Option(
@@ -47,22 +56,18 @@ def command(
         bool,
         typer.Option("--train-missing", help="Of a cascade: first train the folds of its previous stage that lack."),
     ] = False,
-    go_on: Annotated[bool, typer.Option("--continue", help="Go on from the last checkpoint, if there is one.")] = False,
+    go_on: ContinueOption = False,
     init_from: Annotated[
         Path | None, typer.Option(help="Start from the weights of this checkpoint, as far as they fit.")
     ] = None,
     device: DeviceOption = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32, bf16 or fp16. auto: the fastest that the device does well.")
-    ] = "auto",
-    iterations: Annotated[int | None, typer.Option(min=1, help="Network updates. Default: the plan's.")] = None,
+    precision: PrecisionOption = "auto",
+    iterations: IterationsOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the trainer; may be repeated."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--num-workers", min=0, help="Data loading processes. They do not change the result.")
-    ] = None,
+    workers: WorkersOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Train one fold, then predict and score its validation cases.
