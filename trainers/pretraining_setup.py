@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 
 from autodiffseg.dataloading.image_batches import ImageBatchSource
-from autodiffseg.dataset import DatasetJson, RawDataset
+from autodiffseg.dataset import RawDataset
 from autodiffseg.errors import UserError
-from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.preprocessing.unlabelled_pool import Pool, prepare_pool
 from autodiffseg.runs import RECORD, RunRecord, check_tag, run_name, whole_tag
@@ -22,32 +21,23 @@ from .checkpoints import LAST, read_checkpoint
 from .ddpm_pretraining import NAME, DdpmPretrainingTrainer, PretrainingOptions, Seen
 from .loop import Loop
 from .options import read_settings
-from .precision import choose_device, choose_precision
-from .run_conditions import is_begun, made_by, preprocessed_cases, same_run
+from .run_conditions import is_begun, made_by, same_run, surroundings
+from .run_request import LearningRequest
 
 KEPT_BACK = 20
 """One image in so many is only watched, not learnt from."""
 MOST_KEPT_BACK = 64
 
 
-@dataclass(frozen=True)
-class PretrainingRequest:
-    """What the user asked for, as typed."""
+@dataclass(frozen=True, kw_only=True)
+class PretrainingRequest(LearningRequest):
+    """A pretraining as the user asked for it."""
 
-    dataset: str
-    configuration: str
     unlabelled: Sequence[Path]
     fold: str | None
     """The fold whose training images are learnt from too."""
     transductive: bool
     skip_broken: bool
-    plan: str | None
-    tag: str
-    seed: int
-    iterations: int | None
-    device: str | None
-    precision: str
-    settings: Sequence[str]
 
 
 def prepare_pretraining(
@@ -66,15 +56,9 @@ def prepare_pretraining(
         UserError: when anything is missing, contradictory, leaks, or would overwrite an earlier pretraining.
     """
     options = read_settings(PretrainingOptions, request.settings)
-    device = choose_device(request.device)
-    precision = choose_precision(request.precision, device)
-    dataset = workspace.planned_dataset(request.dataset)
-    plan = workspace.plan(dataset, workspace.choose_plan(dataset, request.plan))
-    configuration = plan.configuration(request.configuration)
-    dataset_json = DatasetJson.load(workspace.dataset_json_path(dataset))
-    store = preprocessed_cases(workspace, dataset, plan, request.configuration, called=request.dataset)
-    splits = workspace.splits_path(dataset)
-    fold = None if request.fold is None else select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
+    found = surroundings(request, workspace)
+    dataset, plan, configuration = found.dataset, found.plan, found.configuration
+    fold = None if request.fold is None else found.fold(request.fold)
     tag = whole_tag(request.tag, request.seed)
     check_tag(tag)
     name = "pool" if request.fold is None else f"pool-fold-{request.fold}"
@@ -83,7 +67,7 @@ def prepare_pretraining(
 
     torch.manual_seed(request.seed)
     trainer = DdpmPretrainingTrainer(
-        plan, request.configuration, dataset_json, options, device=device, precision=precision
+        plan, request.configuration, found.declared, options, device=found.device, precision=found.precision
     )
     pool = prepare_pool(
         dataset,

@@ -4,19 +4,70 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+
+from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.fingerprint import Fingerprint
+from autodiffseg.folds import Fold, load_folds, select_fold
 from autodiffseg.invocation import command_line
-from autodiffseg.plans import Plan
+from autodiffseg.plans import ConfigurationPlan, Plan
 from autodiffseg.preprocessing.case_store import CaseStore
 from autodiffseg.runs import RECORD, RunRecord
 from autodiffseg.workspace import Workspace
 
 from .checkpoints import LAST
 from .learner import Learner
+from .precision import Precision, choose_device, choose_precision
 from .provenance import git_revision, hardware, versions
+from .run_request import LearningRequest
+
+
+class Surroundings(NamedTuple):
+    """What a training finds when it begins."""
+
+    dataset: str
+    """Full name."""
+    plan: Plan
+    configuration: ConfigurationPlan
+    declared: DatasetJson
+    store: CaseStore
+    splits: Path
+    """File of the folds."""
+    device: torch.device
+    precision: Precision
+
+    def fold(self, name: str) -> Fold:
+        """The fold that is called so.
+
+        Raises:
+            UserError: when there is none.
+        """
+        return select_fold(load_folds(self.splits), name, self.store.cases(), source=self.splits)
+
+
+def surroundings(request: LearningRequest, workspace: Workspace) -> Surroundings:
+    """Look for all that is named in a request.
+
+    Raises:
+        UserError: when something does not exist, or cases are not preprocessed.
+    """
+    device = choose_device(request.device)
+    precision = choose_precision(request.precision, device)
+    dataset = workspace.planned_dataset(request.dataset)
+    plan = workspace.plan(dataset, workspace.choose_plan(dataset, request.plan))
+    return Surroundings(
+        dataset=dataset,
+        plan=plan,
+        configuration=plan.configuration(request.configuration),
+        declared=DatasetJson.load(workspace.dataset_json_path(dataset)),
+        store=preprocessed_cases(workspace, dataset, plan, request.configuration, called=request.dataset),
+        splits=workspace.splits_path(dataset),
+        device=device,
+        precision=precision,
+    )
 
 
 def preprocessed_cases(workspace: Workspace, dataset: str, plan: Plan, configuration: str, *, called: str) -> CaseStore:

@@ -1,4 +1,4 @@
-"""RunRequest: a training as the user asked for it."""
+"""Requests: a training as the user asked for it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from autodiffseg.runs import whole_tag
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """What the user asked for, as typed."""
+@dataclass(frozen=True, kw_only=True)
+class LearningRequest:
+    """What all is asked for that learns, as typed."""
 
     dataset: str
     configuration: str
-    fold: str
-    trainer: str
     plan: str | None
     tag: str
     seed: int
@@ -23,6 +21,14 @@ class RunRequest:
     device: str | None
     precision: str
     settings: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest(LearningRequest):
+    """A fold of a trainer."""
+
+    fold: str
+    trainer: str
     n_labelled: int | None = None
     label_seed: int = 0
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 
 from autodiffseg.dataloading.batches import BatchSource
-from autodiffseg.dataset import DatasetJson
 from autodiffseg.few_labels import keep_labelled
-from autodiffseg.folds import Fold, load_folds, select_fold
+from autodiffseg.folds import Fold
 from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
@@ -20,8 +19,8 @@ from .loop import Loop
 from .missing_folds import require_complete
 from .options import read_settings
 from .out_of_fold import find_previous_run, previous_segmentations
-from .precision import choose_device, choose_precision
-from .run_conditions import is_begun, made_by, preprocessed_cases, same_run
+from .precision import choose_device
+from .run_conditions import is_begun, made_by, same_run, surroundings
 from .run_request import RunRequest
 
 
@@ -43,15 +42,9 @@ def prepare(
     """
     cls = trainer_class(request.trainer)
     options = read_settings(cls.Options, request.settings)
-    device = choose_device(request.device)
-    precision = choose_precision(request.precision, device)
-    dataset = workspace.planned_dataset(request.dataset)
-    plan = workspace.plan(dataset, workspace.choose_plan(dataset, request.plan))
-    configuration = plan.configuration(request.configuration)
-    dataset_json = DatasetJson.load(workspace.dataset_json_path(dataset))
-    store = preprocessed_cases(workspace, dataset, plan, request.configuration, called=request.dataset)
-    splits = workspace.splits_path(dataset)
-    fold = select_fold(load_folds(splits), request.fold, store.cases(), source=splits)
+    found = surroundings(request, workspace)
+    dataset, plan, configuration = found.dataset, found.plan, found.configuration
+    dataset_json, store, fold = found.declared, found.store, found.fold(request.fold)
     notes = []
     if request.n_labelled is not None:
         few = keep_labelled(
@@ -75,7 +68,7 @@ def prepare(
         shown = previous_segmentations(previous, cases, run, store, plan, request.configuration, ending, watch)
 
     torch.manual_seed(request.seed)
-    trainer = cls(plan, request.configuration, dataset_json, options, device=device, precision=precision)
+    trainer = cls(plan, request.configuration, dataset_json, options, device=found.device, precision=found.precision)
     if init_from is not None and not begun:
         taken, all_of_them = initialise_from(trainer, init_from)
         notes.append(f"{taken} of {all_of_them} weights taken from {init_from}.")

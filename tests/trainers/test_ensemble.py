@@ -221,7 +221,19 @@ def test_an_ensemble_of_ones_own_is_announced_by_name(monkeypatch: pytest.Monkey
     load = registry.load
     monkeypatch.setattr(registry, "load", lambda group, name: Trio if name == "trio" else load(group, name))
     settings = ("learning_rate=0.002",)
-    request = RunRequest("4", "2d", "1", "trio", None, "mine", 7, 10, None, "auto", settings)
+    request = RunRequest(
+        dataset="4",
+        configuration="2d",
+        fold="1",
+        trainer="trio",
+        plan=None,
+        tag="mine",
+        seed=7,
+        iterations=10,
+        device=None,
+        precision="auto",
+        settings=settings,
+    )
     assert is_ensemble("trio")
     found = read_ensemble(request)
     assert [(member.trainer, member.whole_tag, tuple(member.settings)) for member in found.members] == [
