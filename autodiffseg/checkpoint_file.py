@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from autodiffseg.errors import UserError
+from autodiffseg.file_hashes import hash_of_bytes
 
 FORMAT = 1
 LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
@@ -53,5 +53,4 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def checkpoint_id(path: Path) -> str:
     """A hash of the file: which weights a prediction came from."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return hash_of_bytes(path)

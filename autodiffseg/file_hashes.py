@@ -39,6 +39,16 @@ def hash_of_bytes(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def sha256_of(path: Path) -> str:
+    """Of all bytes of a file: SHA-256, in hexadecimal, for what others than we may want to check.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def hash_files(
     paths: Iterable[Path],
     cache: Path,

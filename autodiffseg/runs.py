@@ -12,6 +12,8 @@ from autodiffseg.workspace import Workspace
 
 RECORD = "run.json"
 VALIDATION = "validation"
+PREDICTION_RECORD = "predict.json"
+"""What `predict` leaves beside its label maps: how they came about."""
 
 
 class RunRecord(Record):

@@ -30,7 +30,7 @@ from autodiffseg.evaluation.label_curves import standings
 from autodiffseg.evaluation.label_tables import LabelCurves, label_curves, label_panels, labels_table
 from autodiffseg.evaluation.summary import Summary
 from autodiffseg.evaluation.timestep_tables import ReadStep, timestep_panels, timesteps_table
-from autodiffseg.plans import DiffusionPlan
+from autodiffseg.trainers.backbone import USUAL_NOISE
 from autodiffseg.trainers.timestep_probes import decibels_of
 
 LIMITS = {"pretraining": 90.0, "one head": 4.0, "everything": 360.0}
@@ -156,12 +156,11 @@ def _timesteps(state: State) -> Iterator[str]:
     probes = {row: one for row, one in state.measured.items() if row.purpose == "timestep"}
     if not probes:
         return
-    usual = DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False)
     read = []
     for row, one in sorted(probes.items(), key=lambda pair: int(pair[0].method.name.split()[1])):
         step = int(row.method.name.split()[1])
         summaries = {name: Summary(one.classes[name], tuple(cases.values())) for name, cases in one.scores.items()}
-        read.append(ReadStep(step, decibels_of(usual, step), summaries))
+        read.append(ReadStep(step, decibels_of(USUAL_NOISE, step), summaries))
     table = timesteps_table(read, title="", notes=())
     yield from (
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from autodiffseg.errors import UserError
+from autodiffseg.file_hashes import sha256_of
 from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
@@ -24,6 +24,8 @@ FILE = "pretraining.json"
 """The record beside the checkpoint, for people; the one that counts is inside."""
 RECORD_KEY, WEIGHTS_KEY = "pretraining", "average"
 """Of the checkpoint's content: the record as JSON, and the averaged weights: name -> tensor."""
+USUAL_NOISE = DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False)
+"""Of a pretraining with default options. The last step keeps its trace of the image: so the noise can be predicted."""
 
 
 class Preprocessing(Record):
@@ -155,9 +157,7 @@ def read_backbone(path: Path) -> Backbone:
         )
     record = BackboneRecord.parse(text, source=f"{file}, {RECORD_KEY}")
     _require_whole(record, weights, file)
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Backbone(record, weights, digest, file)
+    return Backbone(record, weights, sha256_of(file), file)
 
 
 def require_fits(backbone: Backbone, plan: Plan, configuration: str, image_channels: int) -> None:

@@ -22,16 +22,24 @@ from torch import Tensor
 
 from autodiffseg.dataloading.batches import Batch, BatchSource
 from autodiffseg.diffusion.process import noised
-from autodiffseg.diffusion.schedule import alpha_bar, level, require_apart
-from autodiffseg.errors import UserError
+from autodiffseg.diffusion.schedule import alpha_bar, alpha_bar_on, level, require_apart
 from autodiffseg.labels import UNKNOWN
 from autodiffseg.losses.known_mean import known_mean
 from autodiffseg.losses.segmentation import Loss
 from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import DiffusionPlan
+from autodiffseg.preprocessing.unlabelled_pool import require_no_cascade
 from autodiffseg.runs import RunRecord
 
-from .backbone import FILE, BackboneRecord, backbone_network, build_backbone, checkpoint_content, preprocessing_of
+from .backbone import (
+    FILE,
+    USUAL_NOISE,
+    BackboneRecord,
+    backbone_network,
+    build_backbone,
+    checkpoint_content,
+    preprocessing_of,
+)
 from .learner import Learner, Look
 from .options import LearningOptions
 from .precision import autocast
@@ -96,27 +104,21 @@ class DdpmPretrainingTrainer(Learner):
         Raises:
             UserError: for a cascade, whose images come with a segmentation, and for a schedule with equal steps.
         """
-        before = self.configuration.previous_stage
-        if before is not None:
-            raise UserError(
-                f"{self.configuration_name} is a cascade, which is shown segmentations beside the image; pretrain "
-                f"{before} or another configuration that has no previous stage."
-            )
+        require_no_cascade(self.plan, self.configuration_name)
         with torch.device("cpu"):  # on the meta device there are no values to look at
             require_apart(alpha_bar(self.diffusion), self.diffusion, plan_name=self.plan.name)
         return build_backbone(self.record(0))
 
     @cached_property
     def diffusion(self) -> DiffusionPlan:
-        """The noise that images get; the last step keeps its trace of the image, so that noise can be predicted."""
+        """The noise that images get."""
         options = cast(PretrainingOptions, self.options)
-        return DiffusionPlan(schedule=options.schedule, base_steps=options.base_steps, zero_terminal_snr=False)
+        return USUAL_NOISE.model_copy(update={"schedule": options.schedule, "base_steps": options.base_steps})
 
     @cached_property
     def alpha_bar(self) -> Tensor:
         """ᾱ of every base step, `(T,)`, on the device; float64, or float32 on MPS, which has no other."""
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        return alpha_bar(self.diffusion).to(self.device, dtype)
+        return alpha_bar_on(self.device, self.diffusion)
 
     @cached_property
     def average(self) -> WeightAverage:

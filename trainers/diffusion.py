@@ -21,7 +21,7 @@ from autodiffseg.diffusion.parametrisation import mask_logits
 from autodiffseg.diffusion.process import network_view, noised, x0_of
 from autodiffseg.diffusion.respacing import respaced_steps
 from autodiffseg.diffusion.samplers import posterior_variance
-from autodiffseg.diffusion.schedule import alpha_bar, level, require_apart
+from autodiffseg.diffusion.schedule import alpha_bar, alpha_bar_on, level, require_apart
 from autodiffseg.diffusion.trajectory import Trajectory
 from autodiffseg.errors import UserError
 from autodiffseg.losses.noise_error import noise_error
@@ -80,8 +80,7 @@ class DiffusionTrainer(Trainer):
     @cached_property
     def alpha_bar(self) -> Tensor:
         """ᾱ of every base step, `(T,)`, on the device; float64, or float32 on MPS, which has no other."""
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        return alpha_bar(self.diffusion).to(self.device, dtype)
+        return alpha_bar_on(self.device, self.diffusion)
 
     @property
     def mask_channels(self) -> int:

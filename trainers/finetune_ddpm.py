@@ -16,12 +16,10 @@ from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
-from .backbone import Backbone
+from .backbone import USUAL_NOISE, Backbone
 from .options import TrainerOptions
 from .pretrained import PretrainedOptions, PretrainedTrainer
 
-USUAL = DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False)
-"""The noise of a pretraining."""
 LEVEL = "cleanest"
 """Of the network: the level of the least noise that it was pretrained on, which it is told of every image."""
 
@@ -56,7 +54,7 @@ class FinetuneDdpmTrainer(PretrainedTrainer):
     def build_network(self) -> UNet:
         """The denoiser with an output channel per class or region; its level is the usual one until one is read."""
         network = self.denoiser(classes=self.spec.channels)
-        network.register_buffer(LEVEL, least_noise(USUAL))
+        network.register_buffer(LEVEL, least_noise(USUAL_NOISE))
         return network
 
     def take_over(self, backbone: Backbone) -> None:

@@ -14,14 +14,13 @@ from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.records import Record
+from autodiffseg.runs import PREDICTION_RECORD
 from autodiffseg.sampling import Sampling
 
 from .prediction_options import PredictionOptions
 
 if TYPE_CHECKING:
     from .prediction_outputs import PredictionOutputs
-
-RECORD = "predict.json"
 
 
 class ModelRecord(Record):
@@ -116,7 +115,7 @@ def prepare_output(
         if strangers:
             cure = " or leave out --continue to replace them" if go_on else " or remove them"
             raise UserError(
-                f"{out} holds predictions that no {RECORD} says to be of this model and these options "
+                f"{out} holds predictions that no {PREDICTION_RECORD} says to be of this model and these options "
                 f"({len(strangers)}, first: {strangers[0]}); choose another folder{cure}."
             )
     try:
@@ -129,7 +128,7 @@ def prepare_output(
     except OSError as error:
         raise UserError(f"{out} cannot be written to: {os.strerror(error.errno or 0)}.") from error
     write_dataset_json(out, dataset)
-    record.save(out / RECORD)
+    record.save(out / PREDICTION_RECORD)
 
 
 def write_dataset_json(folder: Path, dataset: DatasetJson) -> None:
@@ -146,17 +145,17 @@ def _holds_the_same(out: Path, record: PredictionRecord, *, go_on: bool) -> bool
     Raises:
         UserError: with `go_on`, when it tells of others or cannot be read.
     """
-    if not (out / RECORD).is_file():
+    if not (out / PREDICTION_RECORD).is_file():
         return False
     try:
-        same = PredictionRecord.load(out / RECORD).same_predictions(record)
+        same = PredictionRecord.load(out / PREDICTION_RECORD).same_predictions(record)
     except UserError:
         if go_on:
             raise
         return False
     if go_on and not same:
         raise UserError(
-            f"{out / RECORD} tells of predictions by another model or other options; choose another folder, "
+            f"{out / PREDICTION_RECORD} tells of predictions by another model or other options; choose another folder, "
             "or leave out --continue to replace them."
         )
     return same

@@ -32,7 +32,7 @@ from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .answers_in_turn import AnswersInTurn, running_mean
-from .backbone import Backbone
+from .backbone import USUAL_NOISE, Backbone
 from .options import TrainerOptions
 from .precision import autocast
 from .pretrained import PretrainedOptions, PretrainedTrainer
@@ -102,8 +102,7 @@ class ReadOutTrainer(PretrainedTrainer):
             norm=options.norm,
             interpolation=options.interpolation,
         )
-        usual = DiffusionPlan(schedule="cosine", base_steps=1000, zero_terminal_snr=False)
-        return ReadOutNetwork(self.denoiser(), head, options.timesteps, self._log_snr(usual))
+        return ReadOutNetwork(self.denoiser(), head, options.timesteps, self._log_snr(USUAL_NOISE))
 
     def take_over(self, backbone: Backbone) -> None:
         """Put its weights beneath the head, and take the levels of its schedule."""

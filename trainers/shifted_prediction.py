@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from autodiffseg.dataset import DatasetJson
+from autodiffseg.evaluation.comparison import SHOWN
 from autodiffseg.evaluation.shifted_set import ShiftedSet, score_shifted
 from autodiffseg.evaluation.shifted_state import ShiftedState, shifted_scores, shifted_state
 from autodiffseg.evaluation.summary import SUMMARY, Summary, write_summary
@@ -17,8 +18,6 @@ from autodiffseg.sampling import SamplingRequest
 from .prediction_job import PredictionJob, run_prediction
 from .prediction_options import PredictionOptions, WantedOutputs
 from .resources import Resources, default_writers
-
-METRICS = ("Dice", "HD95", "NSD@1mm")
 
 
 def scored_shifted_set(
@@ -58,7 +57,7 @@ def scored_shifted_set(
         state = ShiftedState.PREDICTED
     if state is ShiftedState.PREDICTED:
         summary = score_shifted(
-            shifted, folder, declared.spec, ending=ending, metrics=METRICS, processes=default_processes()
+            shifted, folder, declared.spec, ending=ending, metrics=SHOWN, processes=default_processes()
         )
         write_summary(summary, folder, checkpoint="last", updates=record.iterations_done)
     return shifted_scores(shifted, model, record)

@@ -40,6 +40,11 @@ def alpha_bar(plan: DiffusionPlan) -> Tensor:
     return result
 
 
+def alpha_bar_on(device: torch.device, plan: DiffusionPlan) -> Tensor:
+    """`alpha_bar` on a device; in float32 on MPS, which has no float64."""
+    return alpha_bar(plan).to(device, torch.float32 if device.type == "mps" else torch.float64)
+
+
 def rescaled(alpha_bar: Tensor) -> Tensor:
     """√ᾱ moved and stretched so that its last value is 0 and its first stays (arXiv 2305.08891, algorithm 1)."""
     root = alpha_bar.sqrt()

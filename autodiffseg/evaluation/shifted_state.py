@@ -10,10 +10,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.evaluation.shifted_set import ShiftedSet
 from autodiffseg.evaluation.summary import SUMMARY, Summary, load_summary
 from autodiffseg.postprocessing.origin import weights_of
-from autodiffseg.runs import RunRecord, fold_folder
-
-PREDICTION_RECORD = "predict.json"
-"""What `predict` leaves beside its label maps."""
+from autodiffseg.runs import PREDICTION_RECORD, RunRecord, fold_folder
 
 
 class ShiftedState(Enum):

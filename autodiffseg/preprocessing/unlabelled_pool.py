@@ -87,12 +87,7 @@ def prepare_pool(
         UserError: when there are no images, when some are broken or leak, or when the configuration is a cascade.
     """
     grid = Grid(plan, configuration)
-    before = plan.configuration(configuration).previous_stage
-    if before is not None:
-        raise UserError(
-            f"{configuration} is a cascade, which is shown segmentations beside the image; pretrain {before} or "
-            "another configuration that has no previous stage."
-        )
+    require_no_cascade(plan, configuration)
     json = DatasetJson.load(workspace.dataset_json_path(dataset))
     images = _find(dataset, json, raw, folders, optional=fold is not None)
     cases = CaseStore(workspace.preprocessed(dataset) / plan.data_id(configuration))
@@ -131,6 +126,20 @@ def prepare_pool(
     seen_cases = tuple(sorted({*own, *leaks(good, held_out).values()}))
     skipped = tuple(str(image.files[0]) for image in broken)
     return Pool(store, tuple(sorted(digests)), digests, seen_cases, skipped, tuple(notes))
+
+
+def require_no_cascade(plan: Plan, configuration: str) -> None:
+    """Refuse a configuration whose images come with a segmentation: unlabelled ones have none.
+
+    Raises:
+        UserError: for a cascade; the message names what to pretrain instead.
+    """
+    before = plan.configuration(configuration).previous_stage
+    if before is not None:
+        raise UserError(
+            f"{configuration} is a cascade, which is shown segmentations beside the image; pretrain {before} or "
+            "another configuration that has no previous stage."
+        )
 
 
 def _find(

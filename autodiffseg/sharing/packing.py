@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 import zipfile
@@ -17,6 +16,7 @@ from autodiffseg.checkpoint_file import LAST, RESUME_KEYS, checkpoint_id, read_c
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY
+from autodiffseg.file_hashes import sha256_of
 from autodiffseg.postprocessing.record import FILE as POSTPROCESSING
 from autodiffseg.postprocessing.record import Postprocessing
 from autodiffseg.records import read_json, read_text
@@ -251,8 +251,7 @@ def _files(staging: Path) -> list[Path]:
 
 
 def _describe(path: Path) -> SharedFile:
-    with path.open("rb") as file:
-        return SharedFile(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    return SharedFile(bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from autodiffseg.evaluation.shifted_set import ShiftedSet
 from autodiffseg.evaluation.shifted_state import ShiftedState, shifted_state
 from autodiffseg.evaluation.summary import SUMMARY, load_summary
 from autodiffseg.few_labels import keep_labelled
+from autodiffseg.file_hashes import sha256_of
 from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.folds import load_folds, select_fold
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord, fold_folder, run_name, whole_tag
@@ -249,8 +249,7 @@ class Study:
     def _backbone_digest(self) -> str:
         """As run.json has it."""
         assert self.backbone is not None
-        with (self.backbone / LAST if self.backbone.is_dir() else self.backbone).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self.backbone / LAST if self.backbone.is_dir() else self.backbone)
 
     def _folder(self, run: _Run) -> Path:
         """Of the run that holds a fold."""

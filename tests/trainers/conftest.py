@@ -89,6 +89,12 @@ def tiny_batch(dimensions: int = 3, seed: int = 0, device: str = "cpu") -> Batch
 
 
 @pytest.fixture
+def patient_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sheet of generated images takes too long, however busy the machine is."""
+    monkeypatch.setattr("autodiffseg.trainers.sample_sheet._time_after", lambda x: 0.0)
+
+
+@pytest.fixture
 def make_trainer() -> MakeTrainer:
     """A function that makes a trainer by name, with seeded weights."""
 

@@ -226,6 +226,7 @@ def test_a_checkpoint_is_a_backbone_of_the_averaged_weights_and_fits_its_plan(tm
     assert not torch.equal(found.weights["heads.0.bias"], trainer.network.state_dict()["heads.0.bias"])
 
 
+@pytest.mark.usefixtures("patient_sheets")
 def test_sheets_are_drawn_every_few_looks_and_at_the_end(tmp_path: Path) -> None:
     trainer = make("sheet_every=2", "validate_every=10")
     trainer.before_training(record(iterations=55))
@@ -240,6 +241,7 @@ def test_sheets_are_drawn_every_few_looks_and_at_the_end(tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("patient_sheets")
 def test_a_sheet_is_made_by_the_averaged_network_and_leaves_the_training_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,8 @@ import torch
 
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import Sampling
-from autodiffseg.trainers.backbone import read_backbone
-from autodiffseg.trainers.finetune_ddpm import LEVEL, USUAL, least_noise
+from autodiffseg.trainers.backbone import USUAL_NOISE, read_backbone
+from autodiffseg.trainers.finetune_ddpm import LEVEL, least_noise
 from autodiffseg.trainers.optimisation import make_optimiser
 from autodiffseg.trainers.training_memory import bare_loop
 
@@ -45,7 +45,7 @@ def test_it_is_told_the_least_noise_of_its_own_pretraining(make_trainer: Make, s
     trainer = make_trainer("finetune-ddpm", settings=(f"backbone={save_backbone(diffusion=linear)}",))
     told = []
     trainer.network.embedding.register_forward_pre_hook(lambda module, inputs: told.append(inputs[0]))
-    assert trainer.network.get_buffer(LEVEL) == least_noise(USUAL)
+    assert trainer.network.get_buffer(LEVEL) == least_noise(USUAL_NOISE)
     bare_loop(trainer)
     next(trainer.predict_steps(torch.zeros(2, 1, 8, 8, 8), lambda *_: torch.zeros(0), Sampling()))
     assert told[0].tolist() == pytest.approx([torch.logit(torch.tensor(1 - 1e-4, dtype=torch.float64)).item()] * 2)
@@ -90,4 +90,4 @@ def test_the_usual_level_is_that_of_the_first_step_of_the_cosine_schedule() -> N
     t = torch.tensor([1.0, 0.0], dtype=torch.float64) / 1000
     f = torch.cos((t + 0.008) / 1.008 * torch.pi / 2).square()
     bar = f[0] / f[1]
-    assert least_noise(USUAL).item() == pytest.approx(torch.log(bar / (1 - bar)).item())
+    assert least_noise(USUAL_NOISE).item() == pytest.approx(torch.log(bar / (1 - bar)).item())

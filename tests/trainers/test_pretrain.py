@@ -57,6 +57,7 @@ def folder(place: Workspace, name: str = "pool") -> Path:
     return place.results(NAME) / "pretraining__cpu__2d" / name
 
 
+@pytest.mark.usefixtures("patient_sheets")
 def test_it_leaves_a_backbone_with_its_record_and_pictures_that_is_no_model(
     pretrain: Pretrain, place: Workspace, strangers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
