@@ -17,6 +17,7 @@ from autodiffseg.atomic import write_json
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.step_scores import METRICS, StepScores
 from autodiffseg.evaluation.summary import SUMMARY, load_summary
+from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.trainers.analysis_source import AnalysisSource, SourceRequest
 from autodiffseg.trainers.prediction import choose_sampling
@@ -65,11 +66,10 @@ def wanted(run: Run) -> list[Wanted]:
 
 def is_finished(folder: Path) -> bool:
     """Whether a fold has been trained to its end and validated since."""
-    if not (folder / RECORD).is_file() or not (folder / VALIDATION / SUMMARY).is_file():
+    if not (folder / RECORD).is_file():
         return False
     record = RunRecord.load(folder / RECORD)
-    done = load_summary(folder / VALIDATION / SUMMARY).notes.get("updates")
-    return record.finished and done == record.iterations_done
+    return record.finished and is_validated(folder, record)
 
 
 def rows_of(study: Study, name: str, results: Path) -> Rows | None:

@@ -209,6 +209,16 @@ def require_unseen(backbone: Backbone, validation_cases: Sequence[str], fold: st
     return bool(seen)
 
 
+def require_weights_unseen(path: Path, validation_cases: Sequence[str], fold: str) -> bool:
+    """As `require_unseen`, of any checkpoint whose weights are taken over; only a pretraining's tells what it has seen.
+
+    Raises:
+        UserError: when it cannot be read, or has seen validation cases and is not transductive.
+    """
+    of_pretraining = RECORD_KEY in read_checkpoint(path)
+    return of_pretraining and require_unseen(read_backbone(path), validation_cases, fold)
+
+
 def _checkpoint_in(folder: Path) -> Path:
     """The checkpoint of a folder; where it holds such folders instead, they are named."""
     if (folder / LAST).is_file():

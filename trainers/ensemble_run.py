@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.errors import UserError
-from autodiffseg.evaluation.summary import SUMMARY, load_summary
+from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.invocation import command_line
-from autodiffseg.runs import RECORD, VALIDATION, RunRecord, fold_folder, run_name
+from autodiffseg.runs import RECORD, RunRecord, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
 from .checkpoints import LAST, load_trainer, trainer_class
@@ -155,13 +155,6 @@ def load_members(folders: Sequence[Path], checkpoint: str, device: torch.device,
         path = find_checkpoints(folder.parent, (fold,), checkpoint)[fold]
         found.append(TrainedFold(load_trainer(path, device, precision), folder))
     return found
-
-
-def is_validated(folder: Path, record: RunRecord) -> bool:
-    """Whether the last checkpoint of a fold, or those of its members, have been validated."""
-    path = folder / VALIDATION / SUMMARY
-    notes = load_summary(path).notes if path.is_file() else {}
-    return notes.get("checkpoint") == "last" and notes.get("updates") == record.iterations_done
 
 
 def _refuse_other_training(request: RunRequest, record: RunRecord, folder: Path) -> None:

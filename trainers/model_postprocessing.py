@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autodiffseg.evaluation.summary import SUMMARY, class_keys, load_summary
+from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.folds import load_folds
 from autodiffseg.preprocessing.parallel import default_processes
 from autodiffseg.runs import VALIDATION, RunRecord, fold_folder, fold_records
-
-from .ensemble_run import is_validated
 
 if TYPE_CHECKING:
     from autodiffseg.dataset import DatasetJson

@@ -14,6 +14,7 @@ from pathlib import Path
 from autodiffseg.checkpoint_file import LAST, checkpoint_id
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, class_keys, load_summary
+from autodiffseg.evaluation.validated import is_of_last
 from autodiffseg.folds import load_folds
 from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
@@ -166,7 +167,7 @@ def _lacks(folder: Path, record: RunRecord, spec: LabelSpec, ending: str) -> str
             f"{folder} was trained for other labels ({', '.join(summary.classes.values())}); remove it and train it "
             "anew, or use another --tag."
         )
-    if summary.notes.get("checkpoint") != "last" or summary.notes.get("updates") != record.iterations_done:
+    if not is_of_last(summary, record):
         return "not validated with its last checkpoint"
     scored = {case.case for case in summary.cases}
     if any(case not in scored or not (path.parent / f"{case}{ending}").is_file() for case in record.validation_cases):

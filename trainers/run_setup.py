@@ -13,6 +13,7 @@ from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
+from .backbone import require_weights_unseen
 from .base import Trainer
 from .checkpoints import LAST, initialise_from, load_trainer, trainer_class
 from .loop import Loop
@@ -69,7 +70,9 @@ def prepare(
 
     torch.manual_seed(request.seed)
     trainer = cls(plan, request.configuration, dataset_json, options, device=found.device, precision=found.precision)
+    transductive = False
     if init_from is not None and not begun:
+        transductive = require_weights_unseen(init_from, fold.val, request.fold)
         taken, all_of_them = initialise_from(trainer, init_from)
         notes.append(f"{taken} of {all_of_them} weights taken from {init_from}.")
     record = RunRecord(
@@ -87,6 +90,7 @@ def prepare(
         previous_run=previous.folder.name if previous is not None else "",
         previous_checkpoints=previous.checkpoints() if previous is not None else {},
         previous_segmentations=shown.digest(shown.hashes) if shown is not None else "",
+        transductive=transductive,
         iterations=request.iterations or plan.iterations,
         **made_by(trainer, plan),
     )

@@ -13,12 +13,13 @@ from autodiffseg.errors import UserError
 from autodiffseg.evaluation.shifted_set import ShiftedSet
 from autodiffseg.evaluation.summary import SUMMARY, Summary, load_summary
 from autodiffseg.evaluation.timestep_tables import ReadStep
+from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.plans import DiffusionPlan
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 
 from .backbone import Backbone, read_backbone
 from .checkpoints import trainer_class
-from .ensemble_run import is_validated, run_folder
+from .ensemble_run import run_folder
 from .options import read_settings
 from .run_request import RunRequest
 from .shifted_prediction import scored_shifted_set

@@ -10,12 +10,13 @@ from typing import cast
 from rich.console import Console
 
 from autodiffseg.evaluation.summary import SUMMARY
+from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.workspace import Workspace
 
 from .base import Trainer
 from .ensemble import is_ensemble, read_ensemble
-from .ensemble_run import ensemble_record, is_validated, load_members, member_states, run_folder
+from .ensemble_run import ensemble_record, load_members, member_states, run_folder
 from .loop import Loop
 from .missing_folds import Job, MissingFoldsError
 from .precision import choose_device

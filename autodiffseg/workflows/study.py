@@ -14,12 +14,12 @@ from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.shifted_set import ShiftedSet
 from autodiffseg.evaluation.shifted_state import ShiftedState, shifted_state
-from autodiffseg.evaluation.summary import SUMMARY, load_summary
+from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.few_labels import keep_labelled
 from autodiffseg.file_hashes import sha256_of
 from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.folds import load_folds, select_fold
-from autodiffseg.runs import RECORD, VALIDATION, RunRecord, fold_folder, run_name, whole_tag
+from autodiffseg.runs import RECORD, RunRecord, fold_folder, run_name, whole_tag
 from autodiffseg.workspace import Workspace
 
 
@@ -198,7 +198,7 @@ class Study:
             begun = train if self.iterations is not None else [*train, "--iterations", str(record.iterations)]
             left = record.iterations - record.iterations_done
             return Step(f"go on with {title}", begun, (trainer, configuration), left)
-        if not _is_validated(folder, record):
+        if not is_validated(folder, record):
             tagged = ["--tag", tag] if tag else []
             return Step(f"validate {title}", ["validate", *place, *common, *tagged])
         return Step(f"train {title}", [])
@@ -281,12 +281,3 @@ def reads_backbone(trainer: str) -> bool:
     if trainer in registry.known(registry.ENSEMBLES):
         return False
     return "backbone" in registry.load(registry.TRAINERS, trainer).Options.model_fields
-
-
-def _is_validated(folder: Path, record: RunRecord) -> bool:
-    """Whether the scores are of the last checkpoint as it is now."""
-    path = folder / VALIDATION / SUMMARY
-    if not path.is_file():
-        return False
-    notes = load_summary(path).notes
-    return notes.get("checkpoint", "last") == "last" and notes.get("updates") == record.iterations_done

@@ -1,0 +1,60 @@
+"""train --init-from: what it refuses, for the sake of the cases that are validated."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from autodiffseg.cli import run
+from autodiffseg.folds import load_folds
+from autodiffseg.runs import RunRecord
+from autodiffseg.trainers.backbone import RECORD_KEY, BackboneRecord
+from autodiffseg.workspace import Workspace
+
+Begin = Callable[..., int]
+
+
+@pytest.fixture
+def place(phantom_backbone: Path, tmp_path: Path) -> Workspace:
+    return Workspace(Path(shutil.copytree(phantom_backbone, tmp_path / "workspace")))
+
+
+@pytest.fixture
+def begin(place: Workspace) -> Begin:
+    """A function that trains one update from a denoiser that has seen a case of fold 0."""
+
+    def begin(*, transductive: bool) -> int:
+        path = place.root / "backbone.pt"
+        content = torch.load(path, weights_only=True)
+        seen = load_folds(place.splits_path("Dataset900_Phantom"))[0].val[:1]
+        record = BackboneRecord.model_validate_json(content[RECORD_KEY])
+        content[RECORD_KEY] = record.model_copy(
+            update={"labelled": tuple(seen), "transductive": transductive}
+        ).model_dump_json()
+        torch.save(content, path)
+        arguments = ["train", "Phantom", "3d_fullres", "0", "--workspace", str(place.root), "--init-from", str(path)]
+        return run([*arguments, "--iterations", "1", "--num-workers", "0", "--set", "validation_batches=1"])
+
+    return begin
+
+
+def folder(place: Workspace) -> Path:
+    return place.results("Dataset900_Phantom") / "recycling__cpu__3d_fullres" / "fold_0"
+
+
+def test_weights_that_have_seen_validation_cases_are_refused(
+    begin: Begin, place: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert begin(transductive=False) == 2
+    assert "has seen 1 of fold 0's validation cases" in capsys.readouterr().err
+    assert not folder(place).exists()
+
+
+@pytest.mark.slow
+def test_weights_that_were_allowed_to_see_them_are_recorded(begin: Begin, place: Workspace) -> None:
+    assert begin(transductive=True) == 0
+    assert RunRecord.load(folder(place) / "run.json").transductive
