@@ -83,8 +83,8 @@ UPDATES = {"supervised": 1500, "finetune-ddpm": 1500, "tedm": 800, "ledm": 800, 
 """Of a training, by trainer. At 64 pixels an update took 0.06 s (supervised), 0.07 s (finetune-ddpm), 0.17 s (tedm),
 0.07 s (ledm), 0.16 s (ledme) and 0.03 s (linear-probe) of one core in bf16, half as much again in fp32 (process time,
 medians of six in turns): so a head takes less than four minutes, as was set."""
-PRETRAINING = 50_000
-"""Updates of the denoiser: a little over an hour of one core at the pace of finetune-ddpm."""
+PRETRAINING = 30_000
+"""Updates of the denoiser: 44 minutes of one core beside other work."""
 
 
 @dataclass(frozen=True)
