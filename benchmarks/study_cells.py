@@ -53,6 +53,11 @@ def number(value: float, digits: int) -> str:
     return DASH if np.isnan(value) else f"{value:.{digits}f}"
 
 
+def percent(share: float) -> str:
+    """A share in whole percents, or a dash."""
+    return DASH if np.isnan(share) else f"{100 * share:.0f} %"
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]

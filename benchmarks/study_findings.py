@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from study_cells import percent
 from study_claims import FAILS, HOLDS, IN_PART, UNKNOWN, Finding, difference_in_words, in_points, so_far
 from study_measure import STEPS
-from study_pairs import CONTROLS, MIXED, SAME_SEED
+from study_pairs import CONTROLS, KINDS, MIXED, SAME_SEED
 from study_runs import FAMILY
 from study_state import SeedsDifference, State, Trained, difference, level
 
@@ -119,12 +120,20 @@ def _pair_beats_both(state: State) -> Finding:
         told = in_points(found) if found is not None else UNKNOWN
         here += f" Of other seeds, less two {control.first}: {told}."
         against[control] = found
+    here += _in_common(state)
     ends = [interval for interval in against.values() if interval is not None]
     if not all(found.above for found in known.values()):
         return Finding(claim, paper, FAILS, here)
     if len(ends) < len(against):
         return Finding(claim, paper, UNKNOWN, here)
     return Finding(claim, paper, HOLDS if all(interval.low > 0 for interval in ends) else IN_PART, here)
+
+
+def _in_common(state: State) -> str:
+    """Why averaging helps as little as it does; "" before it is measured."""
+    shares = {kind.says: state.pair_agreement(kind) for kind in KINDS}
+    told = [f"{says} {percent(found.errors_in_common)}" for says, found in shares.items() if found is not None]
+    return f" Of the voxels that either of two gets wrong both get wrong: {'; '.join(told)}." if told else ""
 
 
 def _nearly_deterministic(state: State) -> Finding:

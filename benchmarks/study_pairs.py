@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from study_agreement import KEY, as_json, case_agreement
 from study_measure import STEPS, row_files
 from study_runs import Run, Study
 from study_scores import Part, write_parts
@@ -73,22 +75,24 @@ def pairs(study: Study) -> list[Pair]:
 
 
 def measure_pair(study: Study, pair: Pair, workspace: Workspace, results: Path, *, tell: Callable[[str], None]) -> None:
-    """Average the probabilities of two finished runs and score the result, if that has not been done."""
+    """Average the probabilities of two finished runs, score the mean and how alike they are, if that is not done."""
     record, scores = row_files(study, pair.name, results)
-    if record.is_file() and scores.is_file():
+    if record.is_file() and scores.is_file() and KEY in json.loads(record.read_text(encoding="utf-8")):
         return
     tell(f"{pair.name}: mean of probabilities")
     sources = [_source(study, run, workspace) for run in pair]
     kept = [_probabilities(study, run, source, workspace) for run, source in zip(pair, sources, strict=True)]
     source, fold = sources[0], sources[0].folds[0]
-    scored = {
-        case: [source.score_steps(fold, case, np.mean([np.load(folder / f"{case}.npy") for folder in kept], 0)[None])]
-        for case in fold.cases
-    }
+    scored, alike = {}, {}
+    for case in fold.cases:
+        first, second = (np.load(folder / f"{case}.npy") for folder in kept)
+        scored[case] = [source.score_steps(fold, case, np.mean([first, second], 0)[None])]
+        reference = workspace.reference_labels(study.dataset) / f"{case}{fold.trainer.dataset.file_ending}"
+        alike[case] = case_agreement(fold, case, first, second, reference)
     found = StepScores.collect(class_keys(fold.trainer.spec), scored, first_step=STEPS)
     write_parts(scores, {PAIR: found})
     content = {"members": [study.name(run) for run in pair], "revision": git_revision()}
-    write_json(record, {"purpose": "pair", **content})
+    write_json(record, {"purpose": "pair", **content, KEY: as_json(alike)})
 
 
 def _source(study: Study, run: Run, workspace: Workspace) -> AnalysisSource:

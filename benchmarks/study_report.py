@@ -112,7 +112,8 @@ self-conditioning and recycling-next have a first pass too and cost what recycli
 _AVERAGED = """Probabilities of two trainings averaged. Two of the same trainer are the control: whatever they are, two
 models are better than one. Trainings of the same seed see the same batches in the same order, which may make them err
 alike; two of the same trainer never do, so their counterpart is the row of other seeds. Intervals of rows of other
-seeds are over cases alone, since a training is in several pairs."""
+seeds are over cases alone, since a training is in several pairs. What two models have in common no mean can mend:
+errors in common are the voxels that both get wrong, among those that either does."""
 _ABLATIONS = """Recycling for 2000 updates, one training each, so the intervals say nothing of training anew. The last
 column is without mirroring."""
 _STEPS = """Mean after every step, without mirroring, over cases, sampling seeds and training seeds (the paper's Figure

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from study_agreement import Agreement, mean_agreement
 from study_measure import STEPS, Rows, rows_of
 from study_pairs import PAIR, Kind, pairs
 from study_runs import Purpose, Run, Study
@@ -79,6 +80,13 @@ class State:
         found = [self.rows[pair.name].parts[PAIR].foreground(metric)[:, 0, -1] for pair in chosen]
         seeds = [pair.first.seed if kind.same_seed else place for place, pair in enumerate(chosen)]
         return trained(dict(zip(seeds, found, strict=True)))
+
+    def pair_agreement(self, kind: Kind) -> Agreement | None:
+        """How alike the two of a pair of a kind are, on average."""
+        chosen = [
+            self.rows[pair.name].record for pair in pairs(self.study) if pair.kind == kind and pair.name in self.rows
+        ]
+        return mean_agreement(chosen)
 
     @property
     def missing(self) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from study_cells import DASH, against_cells, interval_text, markdown, number, over_cases, p_text, seeds_of
+from study_cells import DASH, against_cells, interval_text, markdown, number, over_cases, p_text, percent, seeds_of
 from study_findings import mean_difference
 from study_measure import STEPS
 from study_pairs import KINDS, pairs
@@ -127,6 +127,7 @@ def two_averaged(state: State) -> str:
     """Pairs of models, and the same trainers alone."""
     supervised = state.answers(state.study.main_runs("supervised"), "Dice")
     header = ["models", "trainings", "passes", "Dice", "HD95 [mm]", "ΔDice to supervised alone [95 %], points"]
+    header += ["Dice between the two", "errors in common"]
     rows = []
     for trainer in ("supervised", "recycling"):
         runs = state.study.main_runs(trainer)
@@ -134,7 +135,7 @@ def two_averaged(state: State) -> str:
         less = difference(alone, supervised) if trainer != "supervised" else None
         cells = [f"`{trainer}` alone", seeds_of(alone, runs), "1" if trainer == "supervised" else str(STEPS)]
         cells += [over_cases(state.answers(runs, metric), metric) for metric in METRICS]
-        rows.append([*cells, interval_text(less.interval) if less else DASH])
+        rows.append([*cells, interval_text(less.interval) if less else DASH, "", ""])
     for kind in KINDS:
         listed = sum(pair.kind == kind for pair in pairs(state.study))
         if not listed:
@@ -145,7 +146,9 @@ def two_averaged(state: State) -> str:
         cells += [over_cases(state.pair_answers(kind, metric), metric) for metric in METRICS]
         paired = difference(found, supervised) if kind.same_seed else None
         interval = paired.interval if paired else None if kind.same_seed else mean_difference(found, supervised)
-        rows.append([*cells, interval_text(interval) if interval else DASH])
+        alike = state.pair_agreement(kind)
+        cells += [interval_text(interval) if interval else DASH]
+        rows.append([*cells, *([f"{alike.dice:.4f}", percent(alike.errors_in_common)] if alike else [DASH, DASH])])
     return markdown(header, rows)
 
 

@@ -14,6 +14,7 @@ import pytest
 from autodiffseg import registry
 from autodiffseg.atomic import write_json
 from autodiffseg.evaluation.step_scores import StepScores
+from autodiffseg.labels import LabelSpec
 from autodiffseg.plans import Plan
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.checkpoints import trainer_class
@@ -34,6 +35,7 @@ class Modules(NamedTuple):
     pairs: Any
     findings: Any
     report: Any
+    agreement: Any
     study: Any
 
 
@@ -83,7 +85,8 @@ def write(modules: Modules, results: Path, name: str, content: dict[str, Any], p
 def put_pairs(modules: Modules, results: Path, kind: Any, dice: float) -> None:
     for pair in modules.pairs.pairs(modules.runs.HIPPOCAMPUS):
         if pair.kind == kind:
-            write(modules, results, pair.name, {"members": []}, {modules.pairs.PAIR: scores(dice, first=5)})
+            content = {"members": [], "agreement": {"a": [0.95, 0.5], "b": [0.97, None], "c": [None, 0.7]}}
+            write(modules, results, pair.name, content, {modules.pairs.PAIR: scores(dice, first=5)})
 
 
 def findings(modules: Modules, results: Path) -> list[Any]:
@@ -166,6 +169,7 @@ def test_what_the_paper_found_is_found_in_data_made_so(modules: Modules, tmp_pat
     assert [one.verdict for one in found[:5]] == ["holds"] * 5
     assert "-0.10 Dice points" in found[3].here
     assert "Of other seeds, less two supervised: +0.40 Dice points" in found[4].here
+    assert "both get wrong: `supervised` + `recycling`, same seed 60 %; " in found[4].here
     assert found[5].verdict == "holds in part"  # samples lie 0.004 apart: little, but at every step alike
 
 
@@ -232,6 +236,19 @@ def test_pairs_are_of_every_two_seeds(modules: Modules) -> None:
     assert [pair.name for pair in modules.pairs.pairs(modules.runs.JSRT)] == ["pair__supervised-0__recycling-0"]
 
 
+def test_two_models_agree_as_far_as_their_maps_and_errors_do(modules: Modules) -> None:
+    spec = LabelSpec(labels={"background": 0, "one": 1, "two": 2})
+    first, second, reference = (np.array(voxels).reshape(1, 2, 4) for voxels in (
+        [0, 1, 1, 2, 2, 2, 0, 0], [0, 1, 2, 2, 2, 0, 0, 1], [0, 1, 2, 2, 1, 1, 0, 0]
+    ))  # fmt: skip
+    found = modules.agreement.agreement(first, second, reference, spec)
+    assert found.dice == pytest.approx((2 * 1 / (2 + 2) + 2 * 2 / (3 + 3)) / 2)
+    assert found.errors_in_common == pytest.approx(2 / 4)
+    nothing = np.zeros((1, 2, 4), int)
+    assert np.isnan(modules.agreement.agreement(nothing, nothing, nothing, spec)).all()
+    assert modules.agreement.mean_agreement([{"members": []}]) is None
+
+
 def test_what_is_measured_depends_on_what_a_run_is_for(modules: Modules) -> None:
     study = modules.runs.HIPPOCAMPUS
     first, second, *_ = study.main_runs("recycling")
@@ -289,5 +306,9 @@ def test_trainings_are_measured_once_and_pairs_are_means(
     }
     modules.pairs.measure_pair(study, modules.pairs.Pair(runs[0], runs[0]), workspace, results, tell=print)
     twice = modules.measure.rows_of(study, "pair__supervised-0__supervised-0", results).parts[modules.pairs.PAIR]
+    alike = modules.agreement.mean_agreement(
+        [modules.measure.rows_of(study, "pair__supervised-0__supervised-0", results).record]
+    )
+    assert alike == (1.0, 1.0)
     once = state.rows[study.name(runs[0])].parts[modules.scores.Part("none", 1, True)]
     np.testing.assert_allclose(twice.values["Dice"], once.values["Dice"], atol=1e-6)
