@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from few_rows import (
     AUGMENTED,
     BASELINE,
+    BASELINE_LONGER,
     DATASET,
     FINETUNED,
     LEDM,
+    LEDM_DENSE,
     LEDME,
     ONE_STEP,
     ONE_STEP_EIGHT,
@@ -19,6 +21,7 @@ from few_rows import (
     SMALL_STEPS,
     TEDM,
     TEDM_AUGMENTED,
+    TEDM_LONGER,
     Method,
 )
 from few_state import State
@@ -80,13 +83,19 @@ def _all_labels(state: State) -> Finding:
         "Neither augmented": state.gap(TEDM, BASELINE, labels=None, domain=DATASET),
         "Both augmented": state.gap(TEDM_AUGMENTED, AUGMENTED, labels=None, domain=DATASET),
     }
+    longer = {
+        "Neither augmented, both three times as long": state.gap(
+            TEDM_LONGER, BASELINE_LONGER, labels=None, domain=DATASET
+        )
+    }
+    here = _told(gaps | longer)
     known = [gap for gap in gaps.values() if gap is not None]
     if len(known) < len(gaps):
-        return Finding(claim, paper, UNKNOWN, _told(gaps))
+        return Finding(claim, paper, UNKNOWN, here)
     fine = [gap.interval.low >= -ON_PAR_DICE for gap in known]
     worse = [gap.below and not ok for gap, ok in zip(known, fine, strict=True)]
     verdict = HOLDS if all(fine) else FAILS if all(worse) else IN_PART if any(fine) else OPEN
-    return Finding(claim, paper, verdict, _told(gaps))
+    return Finding(claim, paper, verdict, here)
 
 
 def _shared_head(state: State) -> Finding:
@@ -97,7 +106,13 @@ def _shared_head(state: State) -> Finding:
         for other in (LEDME, LEDM)
         for labels in (1, 3)
     }
-    return Finding(claim, paper, _all_above(gaps.values()), _told(gaps))
+    dense = {
+        f"LEDM on all voxels less LEDM, {_labels(labels)}": state.gap(
+            LEDM_DENSE, LEDM, labels=labels, domain=SHIFTED_NAME
+        )
+        for labels in (1, 3)
+    }
+    return Finding(claim, paper, _all_above(gaps.values()), _told(gaps | dense))
 
 
 def _concatenated(state: State) -> Finding:

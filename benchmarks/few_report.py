@@ -8,15 +8,16 @@ from pathlib import Path
 
 from few_findings import findings
 from few_rows import (
+    ABLATED,
     ABLATIONS,
     AUGMENTED,
     BASELINE,
     DATASET,
+    LONGER,
     METHODS,
     PRETRAINING,
     SHIFTED_NAME,
     TEDM,
-    UPDATES,
     Method,
     Setting,
     rows,
@@ -79,7 +80,7 @@ def _lines(state: State) -> Iterator[str]:
     yield from ("", "## Methods", "")
     yield markdown(
         ["method", "what it is", "updates"],
-        [[f"`{one.name}`", one.says, str(UPDATES[one.trainer])] for one in (*METHODS, *ABLATIONS)],
+        [[f"`{one.name}`", one.says, str(one.updates)] for one in (*METHODS, *ABLATIONS, *LONGER)],
     ).rstrip()
     yield from _curves(state)
     yield from _why(state)
@@ -149,7 +150,10 @@ def _label_seeds(state: State) -> Iterator[str]:
 def _ablations(state: State) -> Iterator[str]:
     curves = _analysed(state, (TEDM, *ABLATIONS), TEDM)
     if curves is not None:
-        yield from ("", "## Ablations", *_table(curves, only=(1, 3)))
+        yield from ("", "## Ablations", *_table(curves, only=ABLATED))
+    curves = _analysed(state, (BASELINE, TEDM, *LONGER), BASELINE)
+    if curves is not None and any(row.method in LONGER for row in state.measured):
+        yield from ("", "### Three times as long, with all labels", *_table(curves, only=(state.all_labels,)))
 
 
 def _timesteps(state: State) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,13 @@ class Method:
     """Whether it begins with the pretrained denoiser."""
     says: str = ""
     """What it is."""
+    longer: int = 1
+    """Times as many updates as its trainer's usual ones."""
+
+    @property
+    def updates(self) -> int:
+        """Of a training."""
+        return self.longer * UPDATES[self.trainer]
 
 
 def supervised(name: str, tag: str, *settings: str, says: str) -> Method:
@@ -68,7 +75,15 @@ ONE_STEP_EIGHT = Method(
     "tedm 50, eight noises", "tedm", "t50x8", (PLAIN, "timesteps=50", "noises=8"), says="one step, eight draws of noise"
 )
 ONE_STEP = Method("tedm 50", "tedm", "t50", (PLAIN, "timesteps=50"), says="one step, one draw of noise")
-ABLATIONS = (SMALL_STEPS, ONE_STEP_EIGHT, ONE_STEP, SCRATCH, FAST)
+LEDM_DENSE = Method(
+    "ledm plain, all voxels", "ledm", "plain-dense", (PLAIN, "voxels=1000000"),
+    says="as in its paper; the other read-outs learn from a sixteenth of an image's voxels at every step",
+)  # fmt: skip
+ABLATIONS = (SMALL_STEPS, ONE_STEP_EIGHT, ONE_STEP, LEDM_DENSE, SCRATCH, FAST)
+BASELINE_LONGER = replace(BASELINE, name="supervised plain, longer", tag="plain-longer", longer=3)
+TEDM_LONGER = replace(TEDM, name="tedm plain, longer", tag="plain-longer", longer=3)
+LONGER = (BASELINE_LONGER, TEDM_LONGER)
+"""With all labels alone: whether what is true of them is a matter of the time."""
 
 COUNTS = (1, 3, 6, 12, None)
 """Numbers of labels; None is all."""
@@ -109,6 +124,7 @@ def rows() -> Iterator[Row]:
             yield from (Row(method, labels, seed, "main") for method in METHODS)
             if labels in ABLATED:
                 yield from (Row(method, labels, seed, "ablation") for method in ABLATIONS)
+    yield from (Row(method, None, 0, "ablation") for method in LONGER)
     yield from (Row(probe_of(step), 1, 0, "timestep") for step in TIMESTEPS)
 
 
@@ -154,7 +170,7 @@ class Setting:
 
     def updates_of(self, row: Row) -> int:
         """Of a training."""
-        return self.updates or UPDATES[row.method.trainer]
+        return self.updates or row.method.updates
 
     @property
     def backbone(self) -> Path:

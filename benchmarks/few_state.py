@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from few_measure import Measured, labels_of, read_row
-from few_rows import ABLATIONS, DATASET, FOLD, METHODS, SHIFTED_NAME, Method, Row, Setting, rows
+from few_rows import ABLATIONS, DATASET, FOLD, LONGER, METHODS, SHIFTED_NAME, Method, Row, Setting, rows
 
 from autodiffseg.evaluation.label_curves import Domain, Gap, Place, gap_of, unit_values
 from autodiffseg.evaluation.statistics import Values
@@ -43,7 +43,7 @@ class State:
         """Whether a row of these methods is missing."""
         return any(row.method in methods and row not in self.measured for row in rows())
 
-    def domains(self, methods: Sequence[Method] = (*METHODS, *ABLATIONS)) -> list[Domain]:
+    def domains(self, methods: Sequence[Method] = (*METHODS, *ABLATIONS, *LONGER)) -> list[Domain]:
         """The validation cases and the shifted set, with the rows of these methods."""
         found = []
         for name in (DATASET, SHIFTED_NAME):
