@@ -5,10 +5,10 @@ Command:
     python benchmarks/recycling_study.py RAW_DATASET --workspace FOLDER --measure-only
     python benchmarks/recycling_study.py --report-only
 
-RAW_DATASET is Dataset004_Hippocampus (all runs, about eight hours on two cores) or Dataset110_JSRT (the six trainers,
-once). `study_runs.py` lists the runs. Everything that has been done is skipped: a training goes on from its checkpoint,
-a run whose rows lie in benchmarks/results/recycling_study/ is not even looked for in the workspace. Written there, for
-every run:
+RAW_DATASET is Dataset004_Hippocampus (all runs, about eight hours on two cores) or Dataset110_JSRT (the six trainers
+once, two of them twice). `study_runs.py` lists the runs. Everything that has been done is skipped: a training goes on
+from its checkpoint, a run whose rows lie in benchmarks/results/recycling_study/ is not even looked for in the
+workspace. Written there, for every run:
 
     DATASET/RUN.json   {purpose, run: run.json without its cases, measured_on, measured: {part: {revision, samples}}}
     DATASET/RUN.csv    sampler, steps, mirroring, case, sample, step, Dice and HD95 [mm] of every class

@@ -150,7 +150,10 @@ HIPPOCAMPUS = Study(
 JSRT = Study(
     "Dataset110_JSRT",
     "2d",
-    tuple(main_run(trainer, 2000) for trainer in TRAINERS),
+    (
+        *(main_run(trainer, 2000) for trainer in TRAINERS),
+        *(main_run(trainer, 2000, 1) for trainer in ("recycling", "supervised")),  # for pairs and their controls
+    ),
     says="JSRT chest radiographs of 200 × 200 pixels, lungs and heart; 196 images, a fifth to validate on. The files "
     "give no spacing, so a pixel counts as 1 mm.",
 )
