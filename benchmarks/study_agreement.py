@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from autodiffseg.evaluation.scoring import score_label_maps
-from autodiffseg.images import read_label
-from autodiffseg.inference.export import Prediction, restore_label
 from autodiffseg.labels import LabelSpec
-from autodiffseg.trainers.analysis_source import Fold
 
 KEY = "agreement"
 """Of the record of a pair: case -> the two numbers."""
@@ -38,15 +34,6 @@ def agreement(
     return Agreement(
         float(np.mean(each)) if each else np.nan, np.count_nonzero(wrong & also) / either if either else np.nan
     )
-
-
-def case_agreement(
-    fold: Fold, case: str, first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], reference: Path
-) -> Agreement:
-    """Of one case, by probabilities `(K, Z, Y, X)` of two models and the file of the reference."""
-    properties, trainer = fold.store.properties(case), fold.trainer
-    maps = [restore_label([Prediction(one, properties, trainer.plan)], trainer.spec) for one in (first, second)]
-    return agreement(*maps, read_label(reference)[0], trainer.spec)
 
 
 def as_json(cases: dict[str, Agreement]) -> dict[str, list[float | None]]:

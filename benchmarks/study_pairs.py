@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from study_agreement import KEY, as_json, case_agreement
+from study_agreement import KEY, agreement, as_json
 from study_measure import STEPS, row_files
 from study_runs import Run, Study
 from study_scores import Part, write_parts
@@ -18,6 +18,7 @@ from study_scores import Part, write_parts
 from autodiffseg.atomic import atomic_path, write_json
 from autodiffseg.evaluation.step_scores import StepScores
 from autodiffseg.evaluation.summary import class_keys
+from autodiffseg.images import read_label
 from autodiffseg.trainers.analysis_source import AnalysisSource, Fold, SourceRequest
 from autodiffseg.trainers.prediction import make_predictor
 from autodiffseg.trainers.provenance import git_revision
@@ -87,8 +88,8 @@ def measure_pair(study: Study, pair: Pair, workspace: Workspace, results: Path, 
     for case in fold.cases:
         first, second = (np.load(folder / f"{case}.npy") for folder in kept)
         scored[case] = [source.score_steps(fold, case, np.mean([first, second], 0)[None])]
-        reference = workspace.reference_labels(study.dataset) / f"{case}{fold.trainer.dataset.file_ending}"
-        alike[case] = case_agreement(fold, case, first, second, reference)
+        maps = [source.label_map(fold, case, one) for one in (first, second)]
+        alike[case] = agreement(*maps, read_label(source.reference(fold.trainer, case))[0], fold.trainer.spec)
     found = StepScores.collect(class_keys(fold.trainer.spec), scored, first_step=STEPS)
     write_parts(scores, {PAIR: found})
     content = {"members": [study.name(run) for run in pair], "revision": git_revision()}

@@ -163,11 +163,11 @@ class AnalysisSource:
 
     def score_steps(self, fold: Fold, case: str, steps: npt.NDArray[np.float32]) -> list[dict[str, Scores]]:
         """The scores of probabilities `(S, K, Z, Y, X)`, step by step, on the grid of the reference."""
-        trainer, properties = fold.trainer, fold.store.properties(case)
-        reference, grid = read_label(self._reference(trainer, case))
+        trainer = fold.trainer
+        reference, grid = read_label(self.reference(trainer, case))
         return [
             score_label_maps(
-                restore_label([Prediction(step, properties, trainer.plan)], trainer.spec),
+                self.label_map(fold, case, step),
                 reference,
                 trainer.spec,
                 spacing_mm=grid.spacing,
@@ -176,7 +176,13 @@ class AnalysisSource:
             for step in steps
         ]
 
-    def _reference(self, trainer: Trainer, case: str) -> Path:
+    def label_map(self, fold: Fold, case: str, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """The answer `(Z, Y, X)` on the grid of the reference, from probabilities `(K, Z, Y, X)`."""
+        trainer = fold.trainer
+        return restore_label([Prediction(probabilities, fold.store.properties(case), trainer.plan)], trainer.spec)
+
+    def reference(self, trainer: Trainer, case: str) -> Path:
+        """The file of the reference."""
         return self._workspace.reference_labels(trainer.plan.dataset) / f"{case}{trainer.dataset.file_ending}"
 
     def _load(self, name: str, checkpoint: Path, device: torch.device) -> Fold:
@@ -186,7 +192,7 @@ class AnalysisSource:
         store = CaseStore(self._workspace.preprocessed(record.dataset) / trainer.plan.data_id(record.configuration))
         cases = record.validation_cases[: self.request.cases]
         for case in cases:
-            if not store.has(case) or not self._reference(trainer, case).is_file():
+            if not store.has(case) or not self.reference(trainer, case).is_file():
                 raise UserError(
                     f"{self._workspace.preprocessed(record.dataset)} lacks the validation case {case} of {folder}; "
                     "name the workspace that it was trained in with --workspace, or preprocess the dataset again."

@@ -148,7 +148,12 @@ def read_backbone(path: Path) -> Backbone:
         UserError: when it is missing, damaged or no backbone.
     """
     file = _checkpoint_in(path) if path.is_dir() else path
-    content = read_checkpoint(file)
+    record, weights = _record_and_weights(read_checkpoint(file), file)
+    return Backbone(record, weights, sha256_of(file), file)
+
+
+def _record_and_weights(content: dict[str, Any], file: Path) -> tuple[BackboneRecord, dict[str, Tensor]]:
+    """Of a checkpoint's content, whole; UserError where it is no backbone."""
     text, weights = content.get(RECORD_KEY), content.get(WEIGHTS_KEY)
     if not isinstance(text, str) or not isinstance(weights, dict):
         raise UserError(
@@ -157,7 +162,7 @@ def read_backbone(path: Path) -> Backbone:
         )
     record = BackboneRecord.parse(text, source=f"{file}, {RECORD_KEY}")
     _require_whole(record, weights, file)
-    return Backbone(record, weights, sha256_of(file), file)
+    return record, weights
 
 
 def require_fits(backbone: Backbone, plan: Plan, configuration: str, image_channels: int) -> None:
@@ -166,7 +171,7 @@ def require_fits(backbone: Backbone, plan: Plan, configuration: str, image_chann
     What counts is what the plans say, not what they are called: patch and batch size may differ.
 
     Args:
-        backbone: that is to be used.
+        record: of the backbone that is to be used.
         plan: with which the labelled images are preprocessed.
         configuration: of the plan.
         image_channels: C of these images.
@@ -197,16 +202,7 @@ def require_unseen(backbone: Backbone, validation_cases: Sequence[str], fold: st
     Raises:
         UserError: when it has, and is not transductive.
     """
-    record = backbone.record
-    seen = sorted({*record.labelled} & {*validation_cases}) if fold != "all" else []
-    if seen and not record.transductive:
-        among = f"the training images of fold {record.fold}" if record.fold else "its unlabelled images"
-        raise UserError(
-            f"{backbone.path} has seen {len(seen)} of fold {fold}'s validation cases among {among} "
-            f"({', '.join(seen[:3])}{', …' if len(seen) > 3 else ''}). Take a backbone that has not: `autodiffseg "
-            f"pretrain {record.dataset} {record.configuration} --with-training-images --fold {fold}`, or without them."
-        )
-    return bool(seen)
+    return _has_seen(backbone.record, backbone.path, validation_cases, fold)
 
 
 def require_weights_unseen(path: Path, validation_cases: Sequence[str], fold: str) -> bool:
@@ -215,8 +211,24 @@ def require_weights_unseen(path: Path, validation_cases: Sequence[str], fold: st
     Raises:
         UserError: when it cannot be read, or has seen validation cases and is not transductive.
     """
-    of_pretraining = RECORD_KEY in read_checkpoint(path)
-    return of_pretraining and require_unseen(read_backbone(path), validation_cases, fold)
+    content = read_checkpoint(path)
+    if RECORD_KEY not in content:
+        return False
+    record, _ = _record_and_weights(content, path)
+    return _has_seen(record, path, validation_cases, fold)
+
+
+def _has_seen(record: BackboneRecord, source: Path, validation_cases: Sequence[str], fold: str) -> bool:
+    """Whether a pretraining has seen validation cases; UserError where it was not allowed to."""
+    seen = sorted({*record.labelled} & {*validation_cases}) if fold != "all" else []
+    if seen and not record.transductive:
+        among = f"the training images of fold {record.fold}" if record.fold else "its unlabelled images"
+        raise UserError(
+            f"{source} has seen {len(seen)} of fold {fold}'s validation cases among {among} "
+            f"({', '.join(seen[:3])}{', …' if len(seen) > 3 else ''}). Take a backbone that has not: `autodiffseg "
+            f"pretrain {record.dataset} {record.configuration} --with-training-images --fold {fold}`, or without them."
+        )
+    return bool(seen)
 
 
 def _checkpoint_in(folder: Path) -> Path:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autodiffseg import registry
 from autodiffseg.atomic import atomic_path
-from autodiffseg.checkpoint_file import BEST, FORMAT, LAST, read_checkpoint
+from autodiffseg.checkpoint_file import BEST, FORMAT, LAST, checkpoint_id, read_checkpoint
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.plans import Plan
@@ -23,6 +24,8 @@ __all__ = [
     "BEST",
     "FORMAT",
     "LAST",
+    "checkpoint_id",
+    "hash_as_tensor",
     "initialise_from",
     "load_trainer",
     "load_weights",
@@ -152,3 +155,8 @@ def initialise_from(trainer: Trainer, path: Path) -> tuple[int, int]:
         raise UserError(f"--init-from {path}: no weight of it fits this network.")
     trainer.network.load_state_dict(fitting, strict=False)
     return len(fitting), len(own)
+
+
+def hash_as_tensor(digest: str) -> Tensor:
+    """Hexadecimal digits as bytes, which a checkpoint can hold among tensors."""
+    return torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8, device="cpu")

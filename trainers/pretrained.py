@@ -16,6 +16,7 @@ from autodiffseg.runs import RunRecord
 
 from .backbone import Backbone, backbone_network, read_backbone, require_fits, require_unseen
 from .base import Trainer
+from .checkpoints import hash_as_tensor
 from .options import TrainerOptions
 
 DIGEST = "backbone"
@@ -91,7 +92,7 @@ class PretrainedTrainer(Trainer):
 
     def state(self) -> dict[str, Tensor]:
         """The backbone's hash too."""
-        own = {} if self.backbone is None else {DIGEST: _as_tensor(self.backbone.digest)}
+        own = {} if self.backbone is None else {DIGEST: hash_as_tensor(self.backbone.digest)}
         return {**super().state(), **own}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -101,7 +102,7 @@ class PretrainedTrainer(Trainer):
             UserError: when the training was begun with another.
         """
         super().load_state(state)
-        if self.backbone is not None and not torch.equal(_as_tensor(self.backbone.digest), state[DIGEST].cpu()):
+        if self.backbone is not None and not torch.equal(hash_as_tensor(self.backbone.digest), state[DIGEST].cpu()):
             raise UserError(
                 f"--continue: {self.backbone.path} is not the backbone that this training was begun with; put that "
                 "file back, or give the new training a --tag."
@@ -127,8 +128,3 @@ class PretrainedTrainer(Trainer):
             classes=self.image_channels if classes is None else classes,
             level_conditioning="film",
         )
-
-
-def _as_tensor(digest: str) -> Tensor:
-    """Hexadecimal digits as bytes, which a checkpoint can hold among tensors."""
-    return torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8, device="cpu")

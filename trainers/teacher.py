@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.runs import RECORD, RunRecord
 
 from .base import Trainer
-from .checkpoints import read_checkpoint, trainer_of
+from .checkpoints import checkpoint_id, hash_as_tensor, read_checkpoint, trainer_of
 from .diffusion import DiffusionTrainer
 
 
@@ -40,9 +39,7 @@ class Teacher:
         except UserError as error:
             raise UserError(f"--set teacher: {error}") from error
         self.trainer.network.requires_grad_(False)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
-        self.digest = torch.tensor(list(digest), dtype=torch.uint8, device="cpu")
+        self.digest = hash_as_tensor(checkpoint_id(path))
 
     def answer(self, image: Tensor, x_last: Tensor) -> Tensor:
         """Probabilities `(B, K, *patch)` of the clean mask, from x_T `(B, K, *patch)`."""
