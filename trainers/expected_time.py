@@ -11,6 +11,7 @@ from autodiffseg.memory.stand_in import meta_stands_for
 from autodiffseg.networks.blocks import ConvBlock
 
 from .learner import Learner
+from .memory_layout import training_layout
 from .precision import Precision, autocast
 from .training_memory import bare_loop, meta_batch, meta_twin
 
@@ -49,7 +50,7 @@ def operations_per_second(dimensions: int, precision: Precision) -> float:
     """Speed of this machine's CPU in two convolution blocks, after a run to warm up."""
     ones, threes = (1,) * dimensions, (3,) * dimensions
     blocks = torch.nn.ModuleList(ConvBlock(CHANNELS, CHANNELS, threes, ones, conditioned=False) for _ in range(2)).to(
-        memory_format=torch.channels_last_3d if dimensions == 3 else torch.channels_last
+        memory_format=training_layout(torch.device("cpu"), precision, dimensions)
     )  # type: ignore[call-overload]
     image = torch.ones(1, CHANNELS, *SIZES[dimensions])
 

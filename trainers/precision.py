@@ -47,12 +47,17 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "auto":
         if device.type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
+        return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
     if name not in TYPES:
         raise UserError(f"--precision {name}: auto, fp32, bf16 and fp16 are possible.")
     if name == "fp16" and device.type != "cuda":
         raise UserError("--precision fp16 needs a CUDA device; use bf16 or fp32 here.")
     return name
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor computes in bf16 itself; others imitate it, many times slower than fp32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
@@ -65,7 +70,3 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     if device.type == "meta":
         return nullcontext() if precision == "fp32" else AutocastPolicy(TYPES[precision], place=place_of_meta())
     return torch.autocast(device.type, dtype=TYPES[precision], enabled=precision != "fp32")
-
-
-def _cpu_has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

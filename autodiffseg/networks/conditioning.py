@@ -44,7 +44,7 @@ class ConditionedInstanceNorm(nn.Module):
 
     The scale and the shift stand *after* the normalisation: added before it, a vector that is constant over space
     would be subtracted again with the mean. They are folded into the norm's own affine, which is exact and keeps no
-    further activation: a batch norm over the `(1, B·C, …)` view with one weight per sample and channel.
+    further activation: an instance norm of the `(1, B·C, …)` view with one weight per sample and channel.
 
     Shape:
         x `(B, C, *spatial)`, embedding `(B, EMBEDDING)` or None -> `(B, C, *spatial)`.
@@ -64,11 +64,21 @@ class ConditionedInstanceNorm(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
         """Normalise each sample and channel over space."""
         if self.film is None or embedding is None:
-            return F.instance_norm(x, weight=self.weight, bias=self.bias)
+            return _instance_norm(x, self.weight, self.bias)
         batch, channels = x.shape[:2]
         scale, shift = self.film(embedding).float().chunk(2, dim=1)  # (B, C) each
         weight = self.weight * (1 + scale)
         bias = self.bias * (1 + scale) + shift
         folded = x.reshape(1, batch * channels, *x.shape[2:])
-        normed = F.batch_norm(folded, None, None, weight.flatten(), bias.flatten(), training=True)
-        return normed.reshape(x.shape)
+        return _instance_norm(folded, weight.flatten(), bias.flatten()).reshape(x.shape)
+
+
+def _instance_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Normalise every channel of every sample of `x` `(B, C, *spatial)`; `weight` and `bias` are `(C,)`.
+
+    On a CPU a group norm with one channel a group computes it, two to seven times as fast. On CUDA autocast would
+    make that one fp32.
+    """
+    if x.device.type == "cpu":
+        return F.group_norm(x.contiguous(), x.shape[1], weight, bias)
+    return F.instance_norm(x, weight=weight, bias=bias)

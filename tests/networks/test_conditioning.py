@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -30,6 +31,17 @@ def test_without_conditioning_it_is_instance_norm() -> None:
     result = norm(x, None)
     torch.testing.assert_close(result.mean(dim=(2, 3, 4)), torch.zeros(2, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(result.std(dim=(2, 3, 4), unbiased=False), torch.ones(2, 3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_those_of_torchs_instance_norm(layout: torch.memory_format) -> None:
+    norm = make_norm()
+    x = (torch.randn(3, 5, 4, 6, dtype=torch.float64) * 3 + 2).to(memory_format=layout).requires_grad_()
+    looked_at, gradients = torch.randn(3, 5, 4, 6, dtype=torch.float64), []
+    for answer in (norm(x, None), F.instance_norm(x, weight=norm.weight, bias=norm.bias)):
+        gradients.append(torch.autograd.grad((answer * looked_at).sum(), (x, norm.weight, norm.bias)))
+    torch.testing.assert_close(norm(x, None), F.instance_norm(x, weight=norm.weight, bias=norm.bias))
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_conditioning_keeps_no_more_for_the_backward_pass() -> None:
