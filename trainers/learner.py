@@ -69,8 +69,12 @@ class Learner(ABC):
         self.network = self.build_network().to(device)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # patches are all of one size, so the search for kernels pays
-        layout = training_layout(device, precision, self.configuration.dimensions)
-        self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Put the weights into the memory layout that they train fastest in."""
+        layout = training_layout(self.device, self.precision, self.configuration.dimensions)
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
 
     @abstractmethod
     def build_network(self) -> nn.Module:

@@ -104,11 +104,15 @@ class ReadOutTrainer(PretrainedTrainer):
         )
         return ReadOutNetwork(self.denoiser(), head, options.timesteps, self._log_snr(USUAL_NOISE))
 
+    def lay_out(self) -> None:
+        """On a CPU the head has channels last, as its maps are; the backbone, which has no backward pass, first."""
+        if self.device.type == "cpu":
+            layout = torch.channels_last_3d if self.configuration.dimensions == 3 else torch.channels_last
+            self.network.head.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
+
     def take_over(self, backbone: Backbone) -> None:
         """Put its weights beneath the head, and take the levels of its schedule."""
         self.network.backbone.load_state_dict(backbone.weights)
-        # A processor is faster with channels first where there is no backward pass.
-        self.network.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # typed for tensors only
         self.network.log_snr.copy_(self._log_snr(backbone.record.diffusion))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
+
 from autodiffseg.memory.autocast_lists import Place
 
 _place: ContextVar[Place] = ContextVar("meta stands for", default="cuda")
@@ -14,6 +16,11 @@ _place: ContextVar[Place] = ContextVar("meta stands for", default="cuda")
 def place_of_meta() -> Place:
     """What the meta device stands for now: CUDA unless told otherwise."""
     return _place.get()
+
+
+def is_cpu(device: torch.device) -> bool:
+    """Whether `device` is the CPU, or the meta device and stands for it."""
+    return device.type == "cpu" or (device.type == "meta" and place_of_meta() == "cpu")
 
 
 @contextmanager

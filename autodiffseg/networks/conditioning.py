@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autodiffseg.memory.stand_in import is_cpu
+
 LEVEL_LIMIT = 20.0
 """Levels are clipped to [-20, 20]: beyond it nothing changes that a network could see."""
 FREQUENCIES = 32
@@ -79,6 +81,6 @@ def _instance_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     On a CPU a group norm with one channel a group computes it, two to seven times as fast. On CUDA autocast would
     make that one fp32.
     """
-    if x.device.type == "cpu":
+    if is_cpu(x.device):
         return F.group_norm(x.contiguous(), x.shape[1], weight, bias)
     return F.instance_norm(x, weight=weight, bias=bias)
