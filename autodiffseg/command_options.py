@@ -25,6 +25,9 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="cuda, cuda:1, cpu or mps. Default: cuda where there is one, else cpu."),
 ]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="auto, fp32, bf16 or fp16. auto: the fastest that the device does well.")
+]
 PlanOption = Annotated[
     str | None, typer.Option("--plan", help="Name of the plan. Default: the only one, or 'default'.")
 ]

@@ -12,12 +12,11 @@ from autodiffseg.command_options import (
     DeviceOption,
     LabelSeedsOption,
     LabelsOption,
+    PrecisionOption,
     ShiftedOption,
     WorkspaceOption,
 )
 from autodiffseg.several_values import several_values
-
-from .analysis_options import PrecisionOption
 
 
 @several_values("--n-labelled", "--label-seeds")

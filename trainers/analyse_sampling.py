@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autodiffseg.command_options import DeviceOption, WorkspaceOption
+from autodiffseg.command_options import DeviceOption, PrecisionOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
 from .analysis_options import (
@@ -20,7 +20,6 @@ from .analysis_options import (
     MirroringOption,
     ModelArgument,
     OutputOption,
-    PrecisionOption,
     SeedOption,
 )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from autodiffseg.command_options import DeviceOption, WorkspaceOption
+from autodiffseg.command_options import DeviceOption, PrecisionOption, WorkspaceOption
 
 from .analysis_options import (
     CasesOption,
@@ -15,7 +15,6 @@ from .analysis_options import (
     MirroringOption,
     ModelArgument,
     OutputOption,
-    PrecisionOption,
     SeedOption,
 )
 

@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
-from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, ShiftedOption, WorkspaceOption
+from autodiffseg.command_options import (
+    DatasetArgument,
+    DeviceOption,
+    PlanOption,
+    PrecisionOption,
+    ShiftedOption,
+    WorkspaceOption,
+)
 
-from .analysis_options import PrecisionOption
 from .training_options import ConfigurationArgument, WorkersOption
 
 USUAL_TIMESTEPS = "1,10,25,50,200,500,800,950"

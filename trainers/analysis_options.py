@@ -26,4 +26,3 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the nois
 MirroringOption = Annotated[
     bool, typer.Option("--mirroring/--no-mirroring", help="Average over the plan's mirror axes, as validation does.")
 ]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from autodiffseg.byte_sizes import shown_bytes
-from autodiffseg.command_options import DatasetArgument, DeviceOption, WorkspaceOption
+from autodiffseg.command_options import DatasetArgument, DeviceOption, PrecisionOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
 console = Console(highlight=False)
@@ -44,7 +44,7 @@ def command(
         Path | None, typer.Option("-o", "--output", help="Folder of inference.json. Default: the results.")
     ] = None,
     device: DeviceOption = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    precision: PrecisionOption = "auto",
     workspace: WorkspaceOption = None,
 ) -> None:
     """Find the configuration and trainer, or the pair of them, that predicts best in cross-validation.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autodiffseg.command_options import DeviceOption
+from autodiffseg.command_options import DeviceOption, PrecisionOption
 
 console = Console(highlight=False)
 
@@ -81,9 +81,7 @@ def command(
     ] = "0/1",
     go_on: Annotated[bool, typer.Option("--continue", help="Skip cases that are there already.")] = False,
     device: DeviceOption = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32, bf16 or fp16. auto: the fastest that the device does well.")
-    ] = "auto",
+    precision: PrecisionOption = "auto",
     save_probabilities: Annotated[
         bool, typer.Option("--save-probabilities", help="Write CASE.npz too: probabilities (K, Z, Y, X), float16.")
     ] = False,

@@ -8,14 +8,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, ProcessesOption, WorkspaceOption
+from autodiffseg.command_options import (
+    DatasetArgument,
+    DeviceOption,
+    PlanOption,
+    PrecisionOption,
+    ProcessesOption,
+    WorkspaceOption,
+)
 from autodiffseg.errors import UserError
 
 from .training_options import (
     ConfigurationArgument,
     ContinueOption,
     IterationsOption,
-    PrecisionOption,
     SeedOption,
     WorkersOption,
 )

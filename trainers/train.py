@@ -8,14 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
+from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, PrecisionOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
 from .training_options import (
     ConfigurationArgument,
     ContinueOption,
     IterationsOption,
-    PrecisionOption,
     SeedOption,
     WorkersOption,
 )

@@ -11,9 +11,6 @@ SeedOption = Annotated[
     int, typer.Option("--seed", min=0, help="Of weights, batches and noise; other than 0 it joins the tag.")
 ]
 ContinueOption = Annotated[bool, typer.Option("--continue", help="Go on from the last checkpoint, if there is one.")]
-PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="auto, fp32, bf16 or fp16. auto: the fastest that the device does well.")
-]
 IterationsOption = Annotated[
     int | None, typer.Option("--iterations", min=1, help="Network updates. Default: the plan's.")
 ]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, WorkspaceOption
+from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, PrecisionOption, WorkspaceOption
 from autodiffseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def command(
         str | None, typer.Option(help="Of ddpm: fixed-small or fixed-large. Default: the plan's.")
     ] = None,
     device: DeviceOption = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    precision: PrecisionOption = "auto",
     workspace: WorkspaceOption = None,
 ) -> None:
     """Predict the validation cases of a fold whole, and score them: validation/ with summary.json.
