@@ -17,6 +17,8 @@ from autodiffseg.evaluation.statistics import Interval, Values, bootstrap_mean, 
 MOST_OF_TABLE_4 = 0.0051
 """The paper's largest spread of Dice at the last step, that of muscle ultrasound."""
 
+HAS_FALLEN = " So it has fallen before its first answer, and there is nothing left to fall."
+
 
 def findings(state: State) -> list[Finding]:
     """Every claim about which the study has runs."""
@@ -81,13 +83,22 @@ def _does_not_fall(state: State) -> Finding:
 def _diffusion_falls(state: State) -> Finding:
     claim = "Standard diffusion's Dice falls over the sampling steps"
     paper = "The other diffusion models decline or waver (Figure 3)."
-    risen = state.rise(state.study.main_runs("diffusion"), "Dice")
+    runs = state.study.main_runs("diffusion")
+    risen = state.rise(runs, "Dice")
     if risen is None:
         return Finding(claim, paper, UNKNOWN, "")
     interval, here = level(risen), _rise(level(risen), risen)
+    alone = state.after_step(state.study.main_runs("supervised"), "Dice", 0)
+    first = difference(state.after_step(runs, "Dice", 0), alone)
+    if first is not None:
+        here += f" Its first step less supervised training, both without mirroring: {points(first)}."
+        if first.below and interval.high >= 0:
+            here += HAS_FALLEN
     shifted = state.rise(state.runs("planned shift", "diffusion"), "Dice")
     if shifted is not None:
         here += f" With the shift that our plan chooses: {_rise(level(shifted), shifted)}"
+        first = difference(state.after_step(state.runs("planned shift", "diffusion"), "Dice", 0), alone)
+        here += f" Its first step less supervised training: {points(first)}." if first is not None else ""
     return Finding(claim, paper, HOLDS if interval.high < 0 else FAILS, here)
 
 

@@ -68,11 +68,16 @@ class State:
         """The scores of all steps, without mirroring."""
         return self.scores(run, Part("none" if run.trainer == "supervised" else sampler, _steps(run), False))
 
-    def rise(self, runs: tuple[Run, ...], metric: str, sampler: str = "ddpm") -> Trained | None:
-        """The last step's case means less the first step's, without mirroring, averaged over sampling seeds."""
+    def after_step(self, runs: tuple[Run, ...], metric: str, step: int, sampler: str = "ddpm") -> Trained | None:
+        """Case means after a step, counted from 0 or backwards from -1; no mirroring, mean over sampling seeds."""
         found = {run.seed: self.every_step(run, sampler) for run in runs}
         means = {seed: np.nanmean(s.foreground(metric), axis=1) for seed, s in found.items() if s is not None}
-        return trained({seed: mean[:, -1] - mean[:, 0] for seed, mean in means.items()})
+        return trained({seed: mean[:, step] for seed, mean in means.items()})
+
+    def rise(self, runs: tuple[Run, ...], metric: str, sampler: str = "ddpm") -> Trained | None:
+        """The last step's case means less the first step's, as in `after_step`."""
+        first, last = (self.after_step(runs, metric, step, sampler) for step in (0, -1))
+        return Trained(first.seeds, last.values - first.values) if first and last else None
 
     def pair_answers(self, kind: Kind, metric: str) -> Trained | None:
         """The case means of the measured pairs of a kind: by training seed if both have the same, else by number."""
