@@ -16,6 +16,7 @@ from autodiffseg.runs import RunRecord
 
 from .diffusion import DiffusionTrainer
 from .diffusion_options import DiffusionOptions
+from .label_leak import require_labels_unseen
 from .options import TrainerOptions
 from .teacher import Teacher
 from .weight_average import WeightAverage
@@ -99,7 +100,13 @@ class RecyclingTrainer(DiffusionTrainer):
         """Read the teacher, if there is one, and see that it does not know the cases that are to be validated."""
         super().before_training(record)
         if self.teacher is not None:
-            self.teacher.require_unseen(record.validation_cases)
+            require_labels_unseen(
+                self.teacher.path,
+                option="--set teacher:",
+                dataset=record.dataset,
+                fold=record.fold,
+                validation_cases=record.validation_cases,
+            )
 
     def after_update(self) -> None:
         """Take the new weights into the average."""

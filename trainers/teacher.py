@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from autodiffseg.errors import UserError
-from autodiffseg.runs import RECORD, RunRecord
 
 from .base import Trainer
 from .checkpoints import checkpoint_id, hash_as_tensor, read_checkpoint, trainer_of
@@ -45,20 +44,6 @@ class Teacher:
         """Probabilities `(B, K, *patch)` of the clean mask, from x_T `(B, K, *patch)`."""
         bars = self.trainer.alpha_bar[-1].expand(len(x_last))
         return self.trainer.predicted_mask(image, self.trainer.beside(x_last, None), bars)
-
-    def require_unseen(self, cases: tuple[str, ...]) -> None:
-        """Refuse a teacher that knows the labels of `cases`, as far as the run.json beside it tells.
-
-        Raises:
-            UserError: when it was trained on one of them.
-        """
-        record = self.path.parent / RECORD
-        known = sorted({*RunRecord.load(record).training_cases} & {*cases}) if record.is_file() else []
-        if known:
-            raise UserError(
-                f"--set teacher: {self.path} was trained on {len(known)} of this fold's validation cases "
-                f"({', '.join(known[:3])}{', …' if len(known) > 3 else ''}); take the teacher of the same fold."
-            )
 
     def require_same(self, digest: Tensor) -> None:
         """Refuse another file than a training was begun with.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
 from autodiffseg.cli import run
+from autodiffseg.errors import UserError
 from autodiffseg.folds import load_folds
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.backbone import RECORD_KEY, BackboneRecord
+from autodiffseg.trainers.label_leak import require_labels_unseen
 from autodiffseg.workspace import Workspace
 
 Begin = Callable[..., int]
@@ -58,3 +61,39 @@ def test_weights_that_have_seen_validation_cases_are_refused(
 def test_weights_that_were_allowed_to_see_them_are_recorded(begin: Begin, place: Workspace) -> None:
     assert begin(transductive=True) == 0
     assert RunRecord.load(folder(place) / "run.json").transductive
+
+
+@pytest.mark.parametrize(("dataset", "fold", "refused"), [
+    ("Dataset900_Phantom", "0", True), ("Dataset901_Other", "0", False), ("Dataset900_Phantom", "all", False)
+])  # fmt: skip
+def test_weights_that_were_trained_on_labels_of_validation_cases_are_refused(
+    tmp_path: Path, dataset: str, fold: str, refused: bool
+) -> None:
+    made = RunRecord(
+        dataset=dataset, trainer="supervised", plan="cpu", configuration="2d", tag="", fold="1", seed=0, options={},
+        plan_hash="", iterations=1, hardware="", training_cases=("a", "b"),
+    )  # fmt: skip
+    made.save(tmp_path / "run.json")
+
+    def ask(checkpoint: Path, *cases: str) -> None:
+        require_labels_unseen(
+            checkpoint, option="--init-from", dataset="Dataset900_Phantom", fold=fold, validation_cases=cases
+        )
+
+    ask(tmp_path / "last.pt", "c")
+    ask(tmp_path / "elsewhere" / "last.pt", "b")
+    with pytest.raises(UserError, match=r"on 1 of this fold's validation cases \(b\)") if refused else nullcontext():
+        ask(tmp_path / "last.pt", "b", "c")
+
+
+def test_train_asks_what_the_weights_were_trained_on(place: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    fold = load_folds(place.splits_path("Dataset900_Phantom"))[0]
+    path = place.root / "backbone.pt"
+    RunRecord(
+        dataset="Dataset900_Phantom", trainer="supervised", plan="cpu", configuration="3d_fullres", tag="", fold="1",
+        seed=0, options={}, plan_hash="", iterations=1, hardware="", training_cases=fold.val,
+    ).save(place.root / "run.json")  # fmt: skip
+    arguments = ["train", "Phantom", "3d_fullres", "0", "--workspace", str(place.root), "--init-from", str(path)]
+    assert run(arguments) == 2
+    assert f"--init-from {path} was trained on {len(fold.val)} of this fold's" in capsys.readouterr().err
+    assert not folder(place).exists()
