@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from few_rows import (
+    ABLATED,
     AUGMENTED,
     BASELINE,
     BASELINE_LONGER,
@@ -61,9 +62,7 @@ def _five_points(state: State) -> Finding:
     found = state.gap(TEDM, BASELINE, labels=1, domain=SHIFTED_NAME)
     if found is None:
         return Finding(claim, paper, UNKNOWN, "")
-    enough = found.interval.mean >= FIVE_POINTS
-    verdict = HOLDS if found.above and enough else IN_PART if found.above else FAILS if found.below else OPEN
-    return Finding(claim, paper, verdict, f"{points(found)}.{_others(state, TEDM, BASELINE)}")
+    return Finding(claim, paper, _by_five_points(found), f"{points(found)}.{_others(state, TEDM, BASELINE)}")
 
 
 def _against_augmented(state: State) -> Finding:
@@ -110,7 +109,7 @@ def _shared_head(state: State) -> Finding:
         f"LEDM on all voxels less LEDM, {_labels(labels)}": state.gap(
             LEDM_DENSE, LEDM, labels=labels, domain=SHIFTED_NAME
         )
-        for labels in (1, 3)
+        for labels in ABLATED
     }
     return Finding(claim, paper, _all_above(gaps.values()), _told(gaps | dense))
 
@@ -146,7 +145,7 @@ def _noisy_steps(state: State) -> Finding:
             TEDM, SMALL_STEPS, labels=labels, domain=domain
         )
         for domain in (SHIFTED_NAME, DATASET)
-        for labels in (1, 3)
+        for labels in ABLATED
     }
     paper = "Kept as a regulariser; there is no such comparison."
     return Finding(claim, paper, _all_above(gaps.values()), _told(gaps))
@@ -158,17 +157,16 @@ def _diversity(state: State) -> Finding:
         f"Eight noises of step 50 less one, {_labels(n)}": state.gap(
             ONE_STEP_EIGHT, ONE_STEP, labels=n, domain=SHIFTED_NAME
         )
-        for n in (1, 3)
+        for n in ABLATED
     }
     diversity = {
         f"TEDM less eight noises of step 50, {_labels(n)}": state.gap(
             TEDM, ONE_STEP_EIGHT, labels=n, domain=SHIFTED_NAME
         )
-        for n in (1, 3)
+        for n in ABLATED
     }
     here = _told(diversity | averaging)
-    known = [gap for gap in (*averaging.values(), *diversity.values()) if gap is not None]
-    if len(known) < 4:
+    if None in (*averaging.values(), *diversity.values()):
         return Finding(claim, "", UNKNOWN, here)
     steps = all(gap is not None and gap.above for gap in diversity.values())
     noise = any(gap is not None and gap.above for gap in averaging.values())
@@ -180,7 +178,7 @@ def _diversity(state: State) -> Finding:
 def _finetuning(state: State) -> Finding:
     claim = "Training the whole pretrained network on is better than the same network from scratch, under shift"
     gaps: dict[str, Gap | None] = {}
-    for labels in (1, 3):
+    for labels in ABLATED:
         gaps[f"Less from scratch, {_labels(labels)}"] = state.gap(
             FINETUNED, SCRATCH, labels=labels, domain=SHIFTED_NAME
         )
@@ -199,9 +197,7 @@ def _augmentation(state: State) -> Finding:
     found = state.gap(AUGMENTED, BASELINE, labels=1, domain=SHIFTED_NAME)
     if found is None:
         return Finding(claim, "", UNKNOWN, "")
-    enough = found.interval.mean >= FIVE_POINTS
-    verdict = HOLDS if found.above and enough else IN_PART if found.above else FAILS if found.below else OPEN
-    return Finding(claim, "", verdict, f"{points(found)}.")
+    return Finding(claim, "", _by_five_points(found), f"{points(found)}.")
 
 
 def points(found: Gap) -> str:
@@ -219,6 +215,13 @@ def _others(state: State, method: Method, other: Method) -> str:
     gaps = {_labels(labels): state.gap(method, other, labels=labels, domain=SHIFTED_NAME) for labels in (3, 6, 12)}
     told = "; ".join(f"{name} {points(gap)}" for name, gap in gaps.items() if gap is not None)
     return f" With more: {told}." if told else ""
+
+
+def _by_five_points(gap: Gap) -> str:
+    """Whether a gap is as wide as was expected, or there at least."""
+    if gap.above:
+        return HOLDS if gap.interval.mean >= FIVE_POINTS else IN_PART
+    return FAILS if gap.below else OPEN
 
 
 def _all_above(gaps: Iterable[Gap | None]) -> str:

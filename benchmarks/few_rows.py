@@ -89,7 +89,7 @@ COUNTS = (1, 3, 6, 12, None)
 """Numbers of labels; None is all."""
 SEVERAL = {1: (0, 1, 2), 3: (0, 1, 2)}
 """Number of labels -> label seeds; one seed of the others."""
-ABLATED = (1, 3)
+ABLATED = (1,)
 """Numbers of labels of the ablations."""
 TIMESTEPS = (1, 10, 25, 50, 200, 500, 800, 950)
 """Each read by a linear probe of its own, with one label."""
