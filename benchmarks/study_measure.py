@@ -59,7 +59,7 @@ def wanted(run: Run) -> list[Wanted]:
     found.append(Wanted(Part("ddim", STEPS, True)))
     if run.purpose in ("main", "planned shift"):
         found.append(Wanted(Part("ddim", STEPS, False), every_step=True))
-    if run.purpose == "main" and run.seed == 0:
+    if run.step_counts:
         found += [Wanted(Part(sampler, count, False)) for count in NUMBERS_OF_STEPS for sampler in SAMPLERS]
     return found
 

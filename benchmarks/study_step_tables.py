@@ -86,6 +86,8 @@ def _per_step(state: State, metric: str, sampler: str) -> str:
 def _numbers(state: State, sampler: str) -> str:
     counts = sorted({*NUMBERS_OF_STEPS, STEPS})
     rows = [
-        [f"`{name}`", *(number(value, 4) for value in number_means(state, name, "Dice", sampler))] for name in FAMILY
+        [f"`{name}`", *(number(value, 4) for value in number_means(state, name, "Dice", sampler))]
+        for name in FAMILY
+        if any(run.step_counts for run in state.study.main_runs(name))
     ]
     return markdown([f"Dice, {sampler.upper()}", *(f"{n} step{'s' * (n > 1)}" for n in counts)], rows)
