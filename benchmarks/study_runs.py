@@ -121,7 +121,7 @@ WITH_TRANSFORMER = "cpu-transformer"
 EQUAL_TIME = {"supervised": 6750, "diffusion": 6500}
 """Updates that take as long as 5000 of recycling: an update took 0.251 s (supervised), 0.261 s (diffusion) and 0.338 s
 (recycling) of one core (medians of turns, `diffusion_cost.py`)."""
-COUNTED_ON_JSRT = ("recycling", "recycling-next", "diffusion")
+COUNTED_ON_JSRT = ("recycling", "diffusion")
 REFERENCE_TAG = "2000"
 """Of the run that the ablations are compared with, and of the one with the edited plan."""
 
