@@ -130,7 +130,8 @@ from functools import partial
 import signal
 import numpy as np
 from autodiffseg.dataloading.workers import results_in_order
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the former
+    signal.signal(number, signal.default_int_handler)
 with results_in_order(partial(np.full, (1, 1, 64, 64, 64)), start=0, stop=10**6, workers=2) as results:
     next(results)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
