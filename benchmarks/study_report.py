@@ -130,11 +130,11 @@ def _trainings(state: State) -> Iterator[str]:
     yield f"Trained on: {'; '.join(machines)}. Versions: {'; '.join(versions)}."
     yield "Trainings ran two at a time while the machine did other work, so their wall time says little of their cost."
     yield ""
-    yield "| command | updates | parameters | wall time [min] | revision |"
-    yield "| --- | ---: | ---: | ---: | --- |"
+    yield "| command | updates | parameters | precision | wall time [min] | revision |"
+    yield "| --- | ---: | ---: | --- | ---: | --- |"
     for row in rows:
         run = row["run"]
         yield (
-            f"| `{run['command']}` | {run['iterations_done']} | {run['parameters']} | "
+            f"| `{run['command']}` | {run['iterations_done']} | {run['parameters']} | {run['precision']} | "
             f"{run['training_seconds'] / 60:.0f} | {run['git_revision']} |"
         )
