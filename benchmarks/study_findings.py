@@ -94,11 +94,6 @@ def _diffusion_falls(state: State) -> Finding:
         here += f" Its first step less supervised training, both without mirroring: {points(first)}."
         if first.below and interval.high >= 0:
             here += HAS_FALLEN
-    shifted = state.rise(state.runs("planned shift", "diffusion"), "Dice")
-    if shifted is not None:
-        here += f" With the shift that our plan chooses: {_rise(level(shifted), shifted)}"
-        first = difference(state.after_step(state.runs("planned shift", "diffusion"), "Dice", 0), alone)
-        here += f" Its first step less supervised training: {points(first)}." if first is not None else ""
     return Finding(claim, paper, HOLDS if interval.high < 0 else FAILS, here)
 
 

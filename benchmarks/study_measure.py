@@ -57,7 +57,7 @@ def wanted(run: Run) -> list[Wanted]:
     seeds = 1 if run.purpose in ("ablation", "equal wall time") else SEEDS
     found = [Wanted(Part("ddpm", STEPS, True)), Wanted(Part("ddpm", STEPS, False), seeds, every_step=True)]
     found.append(Wanted(Part("ddim", STEPS, True)))
-    if run.purpose in ("main", "planned shift"):
+    if run.purpose == "main":
         found.append(Wanted(Part("ddim", STEPS, False), every_step=True))
     if run.step_counts:
         found += [Wanted(Part(sampler, count, False)) for count in NUMBERS_OF_STEPS for sampler in SAMPLERS]

@@ -75,11 +75,8 @@ def save_differences(state: State, path: Path) -> bool:
     """Draw every trainer's difference to supervised training with its interval; whether there was any."""
     baseline = state.answers(state.study.main_runs("supervised"), "Dice")
     chosen = {name: state.study.main_runs(name) for name in FAMILY}
-    chosen |= {
-        f"{name}, {purpose}": runs
-        for name, purpose in (("diffusion", "planned shift"), ("supervised", "equal wall time"))
-        if (runs := state.runs(purpose, name))  # type: ignore[arg-type]  # literals of a Literal
-    }
+    if runs := state.runs("equal wall time", "supervised"):
+        chosen["supervised, equal wall time"] = runs
     found = {name: difference(state.answers(runs, "Dice"), baseline) for name, runs in chosen.items()}
     found["supervised + recycling"] = difference(state.pair_answers(SAME_SEED, "Dice"), baseline)
     known: dict[str, SeedsDifference] = {name: one for name, one in found.items() if one is not None}

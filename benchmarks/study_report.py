@@ -26,7 +26,7 @@ CONVENTIONS = """
   two-sided Wilcoxon (Pratt) of the cases' means, adjusted by Holm within a table.
 - On par: the whole interval lies within ± 0.5 Dice points.
 - The trainers that noise the label have `log_snr_shift=0` here, as in the paper; our plans shift the noise of
-  `diffusion` by default, which a row of JSRT shows.
+  `diffusion` by default (docs/methods.md tells what that brought in a short training).
 """
 
 

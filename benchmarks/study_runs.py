@@ -10,7 +10,7 @@ from autodiffseg.runs import fold_folder, run_name
 from autodiffseg.trainers.run_request import RunRequest
 from autodiffseg.workspace import Workspace
 
-Purpose = Literal["main", "planned shift", "equal wall time", "ablation"]
+Purpose = Literal["main", "equal wall time", "ablation"]
 
 PAPERS_SCHEDULE = "log_snr_shift=0"
 """Of the trainers that noise the label: our plans shift their schedule, the recycling paper has no such thing."""
@@ -155,7 +155,6 @@ JSRT = Study(
     "2d",
     (
         *(replace(main_run(trainer, 2000), step_counts=trainer in COUNTED_ON_JSRT) for trainer in TRAINERS),
-        Run("diffusion", 2000, tag="planned-shift", purpose="planned shift"),
         *(main_run(trainer, 2000, 1) for trainer in ("recycling", "supervised")),  # for pairs and their controls
     ),
     says="JSRT chest radiographs of 200 × 200 pixels, lungs and heart; 196 images, a fifth to validate on. The files "

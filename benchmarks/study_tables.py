@@ -10,7 +10,7 @@ from study_cells import DASH, against_cells, interval_text, markdown, number, ov
 from study_findings import mean_difference
 from study_measure import STEPS
 from study_pairs import KINDS, pairs
-from study_runs import PAPERS_NAMES, TRAINERS, Run
+from study_runs import FAMILY, PAPERS_NAMES, TRAINERS
 from study_state import State, answer, difference
 
 from autodiffseg.evaluation.statistics import holm, mean_of, std_of
@@ -23,10 +23,9 @@ def equal_updates(state: State) -> str:
     """The main table: every trainer after the same number of updates (the paper's Tables 1 and 2)."""
     header = ["trainer", "the paper's name", "seeds", "Dice DDPM", "HD95 DDPM [mm]", "Dice DDIM", "HD95 DDIM [mm]"]
     rows = []
-    for name, runs in main_groups(state).items():
-        trainer, one_pass = runs[0].trainer, runs[0].trainer == "supervised"
-        cells = [row_name(name), PAPERS_NAMES[trainer] if name == trainer else DASH]
-        cells += [seeds_of(state.answers(runs, "Dice"), runs)]
+    for name in TRAINERS:
+        runs, one_pass = state.study.main_runs(name), name == "supervised"
+        cells = [f"`{name}`", PAPERS_NAMES[name], seeds_of(state.answers(runs, "Dice"), runs)]
         for sampler in ("ddpm", "ddim"):
             shown = not (one_pass and sampler == "ddim")
             cells += [over_cases(state.answers(runs, metric, sampler), metric) if shown else DASH for metric in METRICS]
@@ -39,12 +38,7 @@ def against_supervised(state: State) -> str:
     header = ["trainer", "sampler", "seeds compared", "ΔDice [95 %], points", "p (Holm)", "on par"]
     header += ["ΔHD95 [95 %], mm", "p (Holm)"]
     baseline = {metric: state.answers(state.study.main_runs("supervised"), metric) for metric in METRICS}
-    chosen = [
-        (name, runs, sampler)
-        for name, runs in main_groups(state).items()
-        for sampler in ("ddpm", "ddim")
-        if name != "supervised"
-    ]
+    chosen = [(name, state.study.main_runs(name), sampler) for name in FAMILY for sampler in ("ddpm", "ddim")]
     found = {
         metric: [difference(state.answers(runs, metric, sampler), baseline[metric]) for _, runs, sampler in chosen]
         for metric in METRICS
@@ -54,23 +48,10 @@ def against_supervised(state: State) -> str:
     for place, (name, _, sampler) in enumerate(chosen):
         dice, distance = found["Dice"][place], found["HD95"][place]
         seeds = ", ".join(map(str, dice.seeds)) if dice else "none"
-        cells = [row_name(name), sampler.upper(), seeds, *against_cells(dice, p["Dice"][place], baseline=False)]
+        cells = [f"`{name}`", sampler.upper(), seeds, *against_cells(dice, p["Dice"][place], baseline=False)]
         far = interval_text(distance.interval, scale=1) if distance else DASH
         rows.append([*cells, far, p_text(p["HD95"][place])])
     return markdown(header, rows)
-
-
-def main_groups(state: State) -> dict[str, tuple[Run, ...]]:
-    """The rows of the main table: what they are called, and their trainings."""
-    shifted = state.runs("planned shift", "diffusion")
-    groups = {name: state.study.main_runs(name) for name in TRAINERS}
-    return {**groups, "diffusion, planned shift": shifted} if shifted else groups
-
-
-def row_name(name: str) -> str:
-    """With the trainer in code."""
-    trainer, comma, rest = name.partition(",")
-    return f"`{trainer}`{comma}{rest}"
 
 
 def per_class(state: State) -> str:
