@@ -17,7 +17,7 @@ from autodiffseg.evaluation.statistics import Interval, Values, bootstrap_mean, 
 MOST_OF_TABLE_4 = 0.0051
 """The paper's largest spread of Dice at the last step, that of muscle ultrasound."""
 
-HAS_FALLEN = " So it has fallen before its first answer, and there is nothing left to fall."
+HAS_FALLEN = " So most of it is lost before the first answer, and little is left to fall."
 
 
 def findings(state: State) -> list[Finding]:
@@ -88,13 +88,17 @@ def _diffusion_falls(state: State) -> Finding:
     if risen is None:
         return Finding(claim, paper, UNKNOWN, "")
     interval, here = level(risen), _rise(level(risen), risen)
+    by_ddim = state.rise(runs, "Dice", "ddim")
+    falls_by_ddim = by_ddim is not None and level(by_ddim).high < 0
+    if by_ddim is not None:
+        here += f" Of DDIM: {in_points(level(by_ddim))}."
     alone = state.after_step(state.study.main_runs("supervised"), "Dice", 0)
     first = difference(state.after_step(runs, "Dice", 0), alone)
     if first is not None:
         here += f" Its first step less supervised training, both without mirroring: {points(first)}."
         if first.below and interval.high >= 0:
             here += HAS_FALLEN
-    return Finding(claim, paper, HOLDS if interval.high < 0 else FAILS, here)
+    return Finding(claim, paper, HOLDS if interval.high < 0 else IN_PART if falls_by_ddim else FAILS, here)
 
 
 def _on_par(state: State) -> Finding:

@@ -61,8 +61,10 @@ def record(modules: Modules, run: Any) -> dict[str, Any]:
     return {"purpose": run.purpose, "run": made.model_dump(mode="json"), "measured_on": {}, "measured": {}}
 
 
-def put(modules: Modules, results: Path, trainer: str, dice: float, *, rise: float = 0.0, seeds: int = 1) -> None:
-    """Rows of the main runs of a trainer, each seed 0.0001 better than the one before."""
+def put(
+    modules: Modules, results: Path, trainer: str, dice: float, *, rise: float = 0.0, ddim: float = 0.0, seeds: int = 1
+) -> None:
+    """Rows of the main runs of a trainer, each seed 0.0001 better than the one before; `ddim` is its rise with DDIM."""
     study, part = modules.runs.HIPPOCAMPUS, modules.scores.Part
     for run in study.main_runs(trainer)[:seeds]:
         value = dice + 0.0001 * run.seed
@@ -73,6 +75,7 @@ def put(modules: Modules, results: Path, trainer: str, dice: float, *, rise: flo
             way = tuple(np.linspace(-rise, 0, 5))
             parts[part("ddim", 5, True)] = scores(value - 0.001, first=5)
             parts[part("ddpm", 5, False)] = scores(value, samples=5, steps=way)
+            parts[part("ddim", 5, False)] = scores(value, steps=tuple(np.linspace(-ddim, 0, 5)))
         write(modules, results, study.name(run), record(modules, run), parts)
 
 
@@ -195,7 +198,14 @@ def test_where_diffusion_does_not_fall_it_is_told_whether_it_began_low(modules: 
         assert found.verdict == "does not hold so far"
         first = 0.84 + 0.002 - alone  # the five samples lie 0.001 apart
         assert f"{100 * first:+.2f} Dice points" in found.here
-        assert ("it has fallen before its first answer" in found.here) == has_fallen
+        assert ("lost before the first answer" in found.here) == has_fallen
+
+
+def test_diffusion_that_falls_with_ddim_alone_falls_in_part(modules: Modules, tmp_path: Path) -> None:
+    put(modules, tmp_path, "diffusion", 0.85, rise=0.01, ddim=-0.02, seeds=3)
+    found = findings(modules, tmp_path)[2]
+    assert found.verdict == "holds in part"
+    assert "Of DDIM: -2.00 Dice points" in found.here
 
 
 def test_two_models_that_only_equal_their_controls_hold_in_part(modules: Modules, tmp_path: Path) -> None:
