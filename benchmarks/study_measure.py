@@ -19,6 +19,7 @@ from autodiffseg.evaluation.step_scores import METRICS, StepScores
 from autodiffseg.evaluation.summary import SUMMARY, load_summary
 from autodiffseg.evaluation.validated import is_validated
 from autodiffseg.runs import RECORD, VALIDATION, RunRecord
+from autodiffseg.sharing.privacy import command_without_paths
 from autodiffseg.trainers.analysis_source import AnalysisSource, SourceRequest
 from autodiffseg.trainers.prediction import choose_sampling
 from autodiffseg.trainers.provenance import git_revision, hardware, versions
@@ -105,6 +106,7 @@ def measure(study: Study, run: Run, workspace: Workspace, results: Path, *, tell
         measured["-".join(map(str, one.part))] = {"revision": git_revision(), "samples": one.samples}
         write_parts(scores_file, known)
         trained = record.model_dump(mode="json", exclude={"training_cases", "validation_cases"})
+        trained["command"] = command_without_paths(record.command)
         by = {"hardware": hardware(torch.device("cpu")), "versions": versions()}
         write_json(record_file, {"purpose": run.purpose, "run": trained, "measured_on": by, "measured": measured})
 
