@@ -19,6 +19,7 @@ from autodiffseg.plans import DiffusionPlan, NetworkPlan, NormalisationPlan, Pla
 from autodiffseg.records import Record
 
 from .checkpoints import LAST, read_checkpoint
+from .label_leak import require_labels_unseen
 
 FILE = "pretraining.json"
 """The record beside the checkpoint, for people; the one that counts is inside."""
@@ -205,14 +206,15 @@ def require_unseen(backbone: Backbone, validation_cases: Sequence[str], fold: st
     return _has_seen(backbone.record, backbone.path, validation_cases, fold)
 
 
-def require_weights_unseen(path: Path, validation_cases: Sequence[str], fold: str) -> bool:
-    """As `require_unseen`, of any checkpoint whose weights are taken over; only a pretraining's tells what it has seen.
+def require_weights_unseen(path: Path, *, dataset: str, validation_cases: Sequence[str], fold: str) -> bool:
+    """As `require_unseen`, of any checkpoint whose weights are taken over: a training may have seen no labels either.
 
     Raises:
-        UserError: when it cannot be read, or has seen validation cases and is not transductive.
+        UserError: when it cannot be read, has seen validation cases and is not transductive, or knows their labels.
     """
     content = read_checkpoint(path)
     if RECORD_KEY not in content:
+        require_labels_unseen(path, option="--init-from", dataset=dataset, fold=fold, validation_cases=validation_cases)
         return False
     record, _ = _record_and_weights(content, path)
     return _has_seen(record, path, validation_cases, fold)

@@ -16,7 +16,6 @@ from autodiffseg.workspace import Workspace
 from .backbone import require_weights_unseen
 from .base import Trainer
 from .checkpoints import LAST, initialise_from, load_trainer, trainer_class
-from .label_leak import require_labels_unseen
 from .loop import Loop
 from .missing_folds import require_complete
 from .options import read_settings
@@ -73,10 +72,7 @@ def prepare(
     trainer = cls(plan, request.configuration, dataset_json, options, device=found.device, precision=found.precision)
     transductive = False
     if init_from is not None and not begun:
-        require_labels_unseen(
-            init_from, option="--init-from", dataset=dataset, fold=request.fold, validation_cases=fold.val
-        )
-        transductive = require_weights_unseen(init_from, fold.val, request.fold)
+        transductive = require_weights_unseen(init_from, dataset=dataset, validation_cases=fold.val, fold=request.fold)
         taken, all_of_them = initialise_from(trainer, init_from)
         notes.append(f"{taken} of {all_of_them} weights taken from {init_from}.")
     record = RunRecord(

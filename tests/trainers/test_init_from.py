@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -39,10 +39,19 @@ def begin(place: Workspace) -> Begin:
             update={"labelled": tuple(seen), "transductive": transductive}
         ).model_dump_json()
         torch.save(content, path)
+        beside_it(place, "pretraining", seen)  # the images that it learnt from, as a pretraining notes them
         arguments = ["train", "Phantom", "3d_fullres", "0", "--workspace", str(place.root), "--init-from", str(path)]
         return run([*arguments, "--iterations", "1", "--num-workers", "0", "--set", "validation_batches=1"])
 
     return begin
+
+
+def beside_it(place: Workspace, trainer: str, cases: Iterable[str]) -> None:
+    """The run.json of a training on these cases, beside the checkpoint."""
+    RunRecord(
+        dataset="Dataset900_Phantom", trainer=trainer, plan="cpu", configuration="3d_fullres", tag="", fold="1",
+        seed=0, options={}, plan_hash="", iterations=1, hardware="", training_cases=tuple(cases),
+    ).save(place.root / "run.json")  # fmt: skip
 
 
 def folder(place: Workspace) -> Path:
@@ -89,10 +98,10 @@ def test_weights_that_were_trained_on_labels_of_validation_cases_are_refused(
 def test_train_asks_what_the_weights_were_trained_on(place: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     fold = load_folds(place.splits_path("Dataset900_Phantom"))[0]
     path = place.root / "backbone.pt"
-    RunRecord(
-        dataset="Dataset900_Phantom", trainer="supervised", plan="cpu", configuration="3d_fullres", tag="", fold="1",
-        seed=0, options={}, plan_hash="", iterations=1, hardware="", training_cases=fold.val,
-    ).save(place.root / "run.json")  # fmt: skip
+    content = torch.load(path, weights_only=True)
+    del content[RECORD_KEY]  # as a training leaves it
+    torch.save(content, path)
+    beside_it(place, "supervised", fold.val)
     arguments = ["train", "Phantom", "3d_fullres", "0", "--workspace", str(place.root), "--init-from", str(path)]
     assert run(arguments) == 2
     assert f"--init-from {path} was trained on {len(fold.val)} of this fold's" in capsys.readouterr().err
