@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from autodiffseg.networks.channels_last import channels_last
+
 from .precision import Precision
 
 
@@ -15,4 +17,4 @@ def training_layout(device: torch.device, precision: Precision, dimensions: int)
     """
     if device.type != "cpu" or (dimensions == 2 and precision == "fp32"):
         return torch.contiguous_format
-    return torch.channels_last_3d if dimensions == 3 else torch.channels_last
+    return channels_last(dimensions)

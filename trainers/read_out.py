@@ -25,6 +25,7 @@ from autodiffseg.inference.mirroring import Mirror, apply_mirrors, undo_mirrors
 from autodiffseg.inference.patch_model import PatchModel
 from autodiffseg.losses.segmentation import Loss, probabilities_of
 from autodiffseg.losses.voxel_sampling import point_weights, sample_points, values_at
+from autodiffseg.networks.channels_last import channels_last
 from autodiffseg.networks.read_out_head import HeadNorm, Interpolation, ReadOutHead
 from autodiffseg.networks.read_out_network import ReadOutNetwork
 from autodiffseg.networks.voxel_features import features_at
@@ -107,7 +108,7 @@ class ReadOutTrainer(PretrainedTrainer):
     def lay_out(self) -> None:
         """On a CPU the head has channels last, as its maps are; the backbone, which has no backward pass, first."""
         if self.device.type == "cpu":
-            layout = torch.channels_last_3d if self.configuration.dimensions == 3 else torch.channels_last
+            layout = channels_last(self.configuration.dimensions)
             self.network.head.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
 
     def take_over(self, backbone: Backbone) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autodiffseg.networks.blocks import CONVOLUTIONS
+from autodiffseg.networks.channels_last import channels_last
 from autodiffseg.networks.voxel_features import features_at
 
 Interpolation = Literal["nearest", "linear"]
@@ -161,7 +161,7 @@ def _in_quick_layout(feature: Tensor) -> Tensor:
     """On a CPU with channels last; with channels first one thread finds the nearest voxel up to 50 times as slowly."""
     if feature.device.type != "cpu":
         return feature
-    return feature.contiguous(memory_format=torch.channels_last if feature.ndim == 4 else torch.channels_last_3d)
+    return feature.contiguous(memory_format=channels_last(feature.ndim - 2))
 
 
 def _as_patches(rows: Tensor, dimensions: int) -> Tensor:
