@@ -80,7 +80,8 @@ class PretrainedTrainer(Trainer):
             )
         backbone = read_backbone(Path(path))
         require_fits(backbone, self.plan, self.configuration_name, self.image_channels)
-        self.transductive = require_unseen(backbone, record.validation_cases, record.fold)
+        seen = require_unseen(backbone, record.validation_cases, record.fold)
+        self.transductive = seen or record.transductive  # the weights of --init-from may have seen them too
         self.take_over(backbone)
         self.backbone = backbone
 

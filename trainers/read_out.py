@@ -56,10 +56,10 @@ class ReadOutOptions(PretrainedOptions):
     """After the head's hidden layers: batch norm as in the papers, or `layer`, over the channels of each voxel."""
     interpolation: Interpolation = "nearest"
     """Of coarse features: as in the TEDM paper's code, or `linear` as in LEDM's."""
-    voxels: int | None = Field(default=None, ge=1)
+    voxels: int | None = Field(default=None, ge=2)
     """Voxels of each patch that a step's answer is trained on, drawn anew for every step, and so weighted that the loss
     is that of all voxels on average; as many as a patch has, or more: all of them. None: a sixteenth of the patch, at
-    most 16384, so that the head costs a fraction of the backbone."""
+    most 16384, so that the head costs a fraction of the backbone. Batch norm needs two at least."""
     input_scale: Literal["pretraining", "reference"] = "pretraining"
     """The backbone is shown images as it was trained on them. `reference` brings back a slip of the TEDM paper's code,
     which pretrains on images x and reads the features of (x+1)/2."""
@@ -239,7 +239,7 @@ class ReadOutTrainer(PretrainedTrainer):
     def _voxels(self, of_patch: int) -> int | None:
         """How many of a patch's voxels an answer is trained on; None: all."""
         asked = cast(ReadOutOptions, self.options).voxels
-        count = min(max(of_patch // SHARE, 1), MOST_VOXELS) if asked is None else asked
+        count = min(max(of_patch // SHARE, 2), MOST_VOXELS) if asked is None else asked
         return count if count < of_patch else None
 
     def _log_snr(self, diffusion: DiffusionPlan) -> Tensor:

@@ -69,6 +69,9 @@ def test_a_backbone_that_has_seen_validation_images_is_refused_or_recorded(
     allowed = make_trainer("tedm", settings=on(save_backbone(labelled=("a", "b"), transductive=True)))
     allowed.before_training(record)
     assert allowed.recorded()["transductive"] is True
+    begun_with_other_weights = record.model_copy(update={"validation_cases": ("c",), "transductive": True})
+    trainer.before_training(begun_with_other_weights)
+    assert trainer.recorded()["transductive"] is True
 
 
 def test_a_training_goes_on_with_its_own_backbone_alone(make_trainer: Make, save_backbone: Save) -> None:

@@ -188,6 +188,12 @@ def test_a_sixteenth_of_a_patch_is_trained_on_unless_told_otherwise(make_trainer
     assert [asked._voxels(size) for size in (500, 501)] == [None, 500]
 
 
+def test_batch_norm_is_never_shown_one_voxel(make_trainer: Make) -> None:
+    assert make_trainer("ledm")._voxels(16) == 2
+    with pytest.raises(UserError, match=r"voxels.*greater than or equal to 2"):
+        make_trainer("ledm", settings=("voxels=1",))
+
+
 def test_every_view_has_noise_of_its_own(make_trainer: Make, make_batch: Make) -> None:
     trainer, batch = make_trainer("tedm", settings=("timesteps=600", "noises=3")), make_batch()
     seen = shown(trainer)
