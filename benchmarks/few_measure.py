@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from few_rows import DATASET, Row, Setting
+from few_lungs import lungs_as_one
+from few_rows import DATASET, LUNGS_AS_ONE, Row, Setting
 from rich.console import Console
 
 from autodiffseg.atomic import write_text
@@ -53,6 +54,8 @@ def measure(setting: Setting, row: Row, shifted: ShiftedSet, console: Console) -
     outside = scored_shifted_set(
         shifted, setting.model(row), record, declared, device="cpu", precision="auto", console=console
     )
+    scored = {DATASET: inside, shifted.name: outside}
+    scored |= {LUNGS_AS_ONE[name]: lungs_as_one(summary) for name, summary in scored.items()}
     told = without_paths(record.model_dump(mode="json", exclude={"validation_cases"}))
     told["command"] = command_without_paths(record.command)
     if row.labels is None:
@@ -63,7 +66,7 @@ def measure(setting: Setting, row: Row, shifted: ShiftedSet, console: Console) -
         "passes": inside.notes["passes"],
         "prediction_seconds": inside.notes.get("prediction_seconds"),
         "run": told,
-        "domains": {DATASET: _told(inside), shifted.name: _told(outside)},
+        "domains": {name: _told(summary) for name, summary in scored.items()},
     }
     write_text(setting.file(row), json.dumps(content, separators=(",", ":")) + "\n")
 
