@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from few_findings import findings
 from few_rows import (
-    ABLATED,
     ABLATIONS,
     AUGMENTED,
     BASELINE,
-    DATASET,
+    BASELINE_LONGER,
+    DOMAINS,
+    FAST,
+    FINETUNED,
     LONGER,
+    LUNGS_AS_ONE,
     METHODS,
     PRETRAINING,
+    PROBES,
+    SCRATCH,
     SHIFTED_NAME,
     TEDM,
+    TIMESTEPS,
     Method,
     Setting,
+    probe_of,
     rows,
 )
 from few_state import State
@@ -27,29 +35,38 @@ from study_cells import markdown
 
 from autodiffseg.atomic import write_text
 from autodiffseg.evaluation.curve_plot import save_curves
-from autodiffseg.evaluation.label_curves import standings
+from autodiffseg.evaluation.difference import ON_PAR_DICE
+from autodiffseg.evaluation.label_curves import Domain, Place, standings
 from autodiffseg.evaluation.label_tables import LabelCurves, label_curves, label_panels, labels_table
-from autodiffseg.evaluation.summary import Summary
-from autodiffseg.evaluation.timestep_tables import ReadStep, timestep_panels, timesteps_table
-from autodiffseg.trainers.backbone import USUAL_NOISE
-from autodiffseg.trainers.timestep_probes import decibels_of
+from autodiffseg.evaluation.summary import CaseScores
 
+AS_ONE = tuple(LUNGS_AS_ONE.values())
 LIMITS = {"pretraining": 90.0, "one head": 4.0, "everything": 360.0}
 """Minutes that were set for two cores."""
 
-CONVENTIONS = """
+CONVENTIONS = f"""
 - Labelled domain: JSRT chest radiographs, right lung, left lung and heart; fold 0 of its split. Shifted domain:
-  radiographs of sick lungs from elsewhere (COVID-19 and others), scored on the lungs, which is what its own
-  dataset.json declares; its unit is the patient. Pool: chest radiographs without labels. Networks see images of
-  {size} × {size} pixels; masks are scored on each case's own grid.
+  radiographs of sick lungs from elsewhere (COVID-19 and others); its unit is the patient. Pool: chest radiographs
+  without labels. Networks see images of {{size}} × {{size}} pixels; masks are scored on each case's own grid.
+- Scored in two ways: "each class" is the mean over the classes that a set's own dataset.json declares (JSRT: both lungs
+  and heart, {SHIFTED_NAME}: both lungs); "lungs as one" takes both lungs of the same masks together, as the paper does,
+  so that a lung on the wrong side is no error.
 - "plain": without augmentation, as the TEDM paper trains its read-outs and its baseline. The others have the whole
-  augmentation of our trainers.
-- Label seeds choose which cases are the labelled ones; a smaller number of labels is a part of a larger one.
-  Differences are paired by case and by label seed. With three label seeds their interval is a bootstrap over label
-  seeds and units, else over units alone, which says nothing of other labels. p in findings: two-sided Wilcoxon
-  (Pratt), not adjusted; in tables adjusted by Holm over the rows of a domain.
-- The last checkpoint, no postprocessing; averaged over mirrored versions where training mirrored too. No validation
-  labels were used to choose anything.
+  augmentation of our trainers. {{pretraining}}
+- Label seeds choose which cases are the labelled ones; a smaller number of labels is a part of a larger one. There is
+  one training of each, so a difference with all labels, or with one label seed, is one of two trainings.
+- Differences are paired by case and by label seed. With three label seeds or more their interval is a bootstrap over
+  label seeds and units: with so few it is no wider than from the lowest seed to the highest, and so too narrow where
+  labels matter most. With less it is one over units alone, which says nothing of other labels. p: two-sided Wilcoxon
+  (Pratt) over units, each by its mean over label seeds, so for these labels alone; not adjusted in findings, in tables
+  adjusted by Holm over the rows of a domain. ± in tables: standard deviation over units.
+- Verdicts go by intervals: "above" is the whole interval above 0, "not above" its upper end at {100 * ON_PAR_DICE:g}
+  points at most, "no worse" its lower end at -{100 * ON_PAR_DICE:g} at least, "at least 5 points" its lower end at 5;
+  what is above 0 but not surely by 5 "holds in part". Where the two ways of scoring disagree, both are told.
+- The paper's figures are those of the tables and box plots that come with its code, of both lungs as one at 128 × 128;
+  that code pretrains for up to 500,000 updates. 77 of its 100 NIH images were in its own pool.
+- The last checkpoint, no postprocessing; averaged over mirrored versions where training mirrored too. A column "passes"
+  counts network calls of one such version. No validation labels were used to choose anything.
 """
 
 
@@ -66,7 +83,8 @@ def _lines(state: State) -> Iterator[str]:
     yield "Rosnati et al., *Robust semi-supervised segmentation with timestep ensembling diffusion models*"
     yield "(arXiv 2311.07421), with our trainers on public data: what holds, and what does not. Written by"
     yield f"`few_label_study.py` from the rows in `{state.setting.results.name}/`."
-    yield from ("", "## How to read it", CONVENTIONS.strip().format(size=state.setting.size))
+    conventions = CONVENTIONS.strip().format(size=state.setting.size, pretraining=_pretrained_with(state))
+    yield from ("", "## How to read it", conventions)
     listed = sum(1 for _ in rows())
     yield from ("", f"{len(state.measured)} of {listed} trainings have been measured.")
     if state.missing:
@@ -76,7 +94,7 @@ def _lines(state: State) -> Iterator[str]:
     yield from ("", "## Which findings hold")
     for finding in findings(state):
         paper = f" Paper: {finding.paper}" if finding.paper else ""
-        yield f"- **{finding.claim}: {finding.verdict}.**{paper} Here: {finding.here or 'nothing yet.'}"
+        yield f"- **{finding.claim}: {finding.verdict}.**{paper}{finding.here}"
     yield from ("", "## Methods", "")
     yield markdown(
         ["method", "what it is", "updates"],
@@ -90,31 +108,48 @@ def _lines(state: State) -> Iterator[str]:
     yield from _cost(state)
 
 
+def _pretrained_with(state: State) -> str:
+    """How the images of the pretraining were augmented."""
+    options = state.about.get("run", {}).get("options", {})
+    if not options:
+        return ""
+    strength = options["augmentation_strength"] if options["augment"] else 0
+    if not strength:
+        return "The denoiser beneath the read-outs was pretrained without augmentation too."
+    return (
+        "The denoiser beneath the read-outs was pretrained with light augmentation (mirrored, scaled, brightness and "
+        "contrast), which the paper's was not."
+    )
+
+
 def _curves(state: State) -> Iterator[str]:
-    curves = _analysed(state, METHODS, BASELINE)
-    if curves is None:
+    curves = _analysed(state, METHODS, BASELINE, DOMAINS)
+    as_one = _analysed(state, METHODS, BASELINE, AS_ONE)
+    if curves is None or as_one is None:
         return
     yield from ("", "## Dice by the number of labels", *_table(curves), "")
+    yield from ("### Both lungs as one class", *_table(as_one), "")
     picture = state.setting.results / "curves.png"
     save_curves(
-        picture, curves.counts, label_panels(curves), title="Dice by the number of labels", xlabel="labels",
-        logarithmic=True,
+        picture, curves.counts, label_panels(curves) | label_panels(as_one), title="Dice by the number of labels",
+        xlabel="labels", logarithmic=True,
     )  # fmt: skip
     yield f"![Dice by the number of labels, in-domain and under shift]({state.setting.results.name}/{picture.name})"
-    again = _analysed(state, METHODS, AUGMENTED)
-    if again is not None:
-        yield from ("", "### Against the augmented baseline", "The same rows, less `supervised`.", *_table(again))
+    for title, names in (("Against the augmented baseline", DOMAINS), ("The same, both lungs as one class", AS_ONE)):
+        again = _analysed(state, METHODS, AUGMENTED, names)
+        if again is not None:
+            yield from ("", f"### {title}", "The same rows, less `supervised`.", *_table(again))
 
 
 def _why(state: State) -> Iterator[str]:
     """Precision and recall: how a method errs."""
-    domains = state.domains(METHODS)
+    domains = state.domains(METHODS, AS_ONE)
     found = {
         (domain.name, metric): standings(domain, baseline="", metric=metric)[0]
         for domain in domains
         for metric in ("Precision", "Recall")
     }
-    curves = _analysed(state, METHODS, BASELINE)
+    curves = _analysed(state, METHODS, BASELINE, AS_ONE)
     lines = []
     for place in curves.places if curves is not None else ():
         cells = [str(place.labels), f"`{place.method}`"]
@@ -122,7 +157,7 @@ def _why(state: State) -> Iterator[str]:
             pair = [found[domain.name, metric].get(place) for metric in ("Precision", "Recall")]
             cells.append(" / ".join("–" if one is None or math.isnan(one.mean) else f"{one.mean:.3f}" for one in pair))
         lines.append(cells)
-    yield from ("", "## How they err", "Precision / recall, means as above.", "")
+    yield from ("", "## How they err", "Precision / recall, means as above; precision of masks that are not empty.", "")
     yield markdown(["labels", "method", *(domain.name for domain in domains)], lines).rstrip()
 
 
@@ -130,16 +165,13 @@ def _label_seeds(state: State) -> Iterator[str]:
     """The mean of every label seed by itself, with one label."""
     header, lines = ["method"], []
     seeds = sorted({row.label_seed for row in state.measured if row.labels == 1})
-    for name in (DATASET, SHIFTED_NAME):
+    names = (SHIFTED_NAME, LUNGS_AS_ONE[SHIFTED_NAME])
+    for name in names:
         header += [f"{name}, seed {seed}" for seed in seeds]
     for method in METHODS:
         cells = [f"`{method.name}`"]
-        for name in (DATASET, SHIFTED_NAME):
-            found = next(
-                (trainings for place, trainings in state.values.get(name, {}).items()
-                 if (place.labels, place.method) == (1, method.name)),
-                {},
-            )  # fmt: skip
+        for name in names:
+            found = state.values.get(name, {}).get(Place(1, method.name), {})
             means = {key.partition(".")[0]: float(values.mean()) for key, values in found.items()}
             cells += [f"{means[str(seed)]:.4f}" if str(seed) in means else "–" for seed in seeds]
         lines.append(cells)
@@ -148,37 +180,38 @@ def _label_seeds(state: State) -> Iterator[str]:
 
 
 def _ablations(state: State) -> Iterator[str]:
-    curves = _analysed(state, (TEDM, *ABLATIONS), TEDM)
-    if curves is not None:
-        yield from ("", "## Ablations", *_table(curves, only=ABLATED))
-    curves = _analysed(state, (BASELINE, TEDM, *LONGER), BASELINE)
-    if curves is not None and any(row.method in LONGER for row in state.measured):
-        yield from ("", "### Three times as long, with all labels", *_table(curves, only=(state.all_labels,)))
+    finetuned = (SCRATCH, FINETUNED, FAST)
+    read_out = tuple(method for method in ABLATIONS if method not in finetuned)
+    for title, methods, baseline, labels in (
+        ("## Ablations", (TEDM, *read_out), TEDM, 1),
+        ("### Of fine-tuning", finetuned, SCRATCH, 1),
+        ("### Three times as long, with all labels", LONGER, BASELINE_LONGER, state.all_labels),
+    ):
+        for name, names in ((title, DOMAINS), (f"{title}, both lungs as one class", AS_ONE)):
+            curves = _analysed(state, methods, baseline, names, labels=labels)
+            if curves is not None:
+                yield from ("", name, *_table(curves))
 
 
 def _timesteps(state: State) -> Iterator[str]:
-    probes = {row: one for row, one in state.measured.items() if row.purpose == "timestep"}
-    if not probes:
-        return
-    read = []
-    for row, one in sorted(probes.items(), key=lambda pair: int(pair[0].method.name.split()[1])):
-        step = int(row.method.name.split()[1])
-        summaries = {name: Summary(one.classes[name], tuple(cases.values())) for name, cases in one.scores.items()}
-        read.append(ReadStep(step, decibels_of(USUAL_NOISE, step), summaries))
-    table = timesteps_table(read, title="", notes=())
-    yield from (
-        "",
-        "## Which noise levels know the anatomy",
-        "A linear probe of one step alone, one label, label seed 0.",
-    )
-    yield from ("", markdown(table.header, list(table.texts())).rstrip(), "")
+    panels: dict[str, list[float]] = {}
+    for name, names in (("each class", DOMAINS), ("both lungs as one class", AS_ONE)):
+        curves = _analysed(state, PROBES, probe_of(1), names)
+        if curves is None:
+            return
+        if names == DOMAINS:
+            yield from ("", "## Which noise levels know the anatomy")
+            yield "A linear probe of one step alone, one label, label seed 0."
+        yield from ("", f"### By {name}", *_table(curves))
+        for domain, rows_of in curves.found.items():
+            places = [Place(1, probe_of(step).name) for step in TIMESTEPS]
+            panels[domain] = [rows_of[place].mean if place in rows_of else math.nan for place in places]
     picture = state.setting.results / "timesteps.png"
-    steps = [one.step for one in read]
     save_curves(
-        picture, steps, timestep_panels(read), title="Linear probes of single steps", xlabel="base step",
+        picture, TIMESTEPS, {"Dice": panels}, title="Linear probes of single steps", xlabel="base step",
         logarithmic=True,
     )  # fmt: skip
-    yield f"![Dice of linear probes by the step that they read]({state.setting.results.name}/{picture.name})"
+    yield from ("", f"![Dice of linear probes by the step that they read]({state.setting.results.name}/{picture.name})")
 
 
 def _cost(state: State) -> Iterator[str]:
@@ -186,7 +219,7 @@ def _cost(state: State) -> Iterator[str]:
     heads = {
         row: one.record["training_seconds"] / 60
         for row, one in state.measured.items()
-        if row.method.trainer not in ("supervised", "finetune-ddpm")
+        if row.method.trainer not in ("supervised", "finetune-ddpm") and row.method not in LONGER
     }
     minutes = {"one head": max(heads.values(), default=math.nan)}
     spent = sum(one.record["training_seconds"] for one in state.measured.values()) / 60
@@ -217,13 +250,23 @@ def _cost(state: State) -> Iterator[str]:
         yield (f"| `{run['command']}` | {run['training_seconds'] / 60:.1f} | {one.passes} | {run['git_revision']} |")
 
 
-def _analysed(state: State, methods: Sequence[Method], baseline: Method) -> LabelCurves | None:
-    domains = state.domains(methods)
+def _analysed(
+    state: State, methods: Sequence[Method], baseline: Method, names: Sequence[str], *, labels: int | None = None
+) -> LabelCurves | None:
+    """The rows of some methods, scored in some domains; `labels`: with so many alone."""
+    domains = state.domains(methods, names)
+    if labels is not None:
+        domains = [replace(one, trainings=_with(labels, one)) for one in domains]
+    domains = [one for one in domains if one.trainings]
     return label_curves(domains, baseline=baseline.name, passes=state.passes) if domains else None
 
 
-def _table(curves: LabelCurves, *, only: Sequence[int] = ()) -> Iterator[str]:
+def _with(labels: int, domain: Domain) -> dict[Place, Mapping[str, Mapping[str, CaseScores]]]:
+    return {place: trainings for place, trainings in domain.trainings.items() if place.labels == labels}
+
+
+def _table(curves: LabelCurves) -> Iterator[str]:
     table = labels_table(curves, title="")
-    lines = [list(row) for row in table.texts() if not only or int(row[0]) in only]
     yield ""
+    lines = [list(row) for row in table.texts()]
     yield markdown(table.header, [[row[0], f"`{row[1]}`", *row[2:]] for row in lines]).rstrip()

@@ -103,6 +103,14 @@ ABLATED, ABLATED_SEEDS = (1,), (0, 1, 2)
 TIMESTEPS = (1, 10, 25, 50, 200, 500, 800, 950)
 """Each read by a linear probe of its own, with one label."""
 
+
+def probe_of(step: int) -> Method:
+    """The linear probe of one step."""
+    return Method(f"linear-probe {step}", "linear-probe", f"t{step}", (PLAIN, f"timesteps={step}"))
+
+
+PROBES = tuple(map(probe_of, TIMESTEPS))
+
 UPDATES = {"supervised": 1500, "finetune-ddpm": 1500, "tedm": 800, "ledm": 800, "ledme": 800, "linear-probe": 800}
 """Of a training, by trainer. At 64 pixels an update took 0.06 s (supervised), 0.07 s (finetune-ddpm), 0.17 s (tedm),
 0.07 s (ledm), 0.16 s (ledme) and 0.03 s (linear-probe) of one core in bf16, half as much again in fp32 (process time,
@@ -134,12 +142,7 @@ def rows() -> Iterator[Row]:
             if labels in ABLATED and seed in ABLATED_SEEDS:
                 yield from (Row(method, labels, seed, "ablation") for method in ABLATIONS)
     yield from (Row(method, None, 0, "ablation") for method in LONGER)
-    yield from (Row(probe_of(step), 1, 0, "timestep") for step in TIMESTEPS)
-
-
-def probe_of(step: int) -> Method:
-    """The linear probe of one step."""
-    return Method(f"linear-probe {step}", "linear-probe", f"t{step}", (PLAIN, f"timesteps={step}"))
+    yield from (Row(probe, 1, 0, "timestep") for probe in PROBES)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from few_measure import Measured, labels_of, read_row
-from few_rows import ABLATIONS, DATASET, FOLD, LONGER, METHODS, SHIFTED_NAME, Method, Row, Setting, rows
+from few_rows import (
+    ABLATIONS,
+    DOMAINS,
+    FOLD,
+    LONGER,
+    LUNGS_AS_ONE,
+    METHODS,
+    PROBES,
+    SHIFTED_NAME,
+    Method,
+    Row,
+    Setting,
+    rows,
+)
 
 from autodiffseg.evaluation.label_curves import Domain, Gap, Place, gap_of, unit_values
 from autodiffseg.evaluation.statistics import Values
@@ -43,18 +57,23 @@ class State:
         """Whether a row of these methods is missing."""
         return any(row.method in methods and row not in self.measured for row in rows())
 
-    def domains(self, methods: Sequence[Method] = (*METHODS, *ABLATIONS, *LONGER)) -> list[Domain]:
-        """The validation cases and the shifted set, with the rows of these methods."""
+    def domains(
+        self,
+        methods: Sequence[Method] = (*METHODS, *ABLATIONS, *LONGER, *PROBES),
+        names: Sequence[str] = (*DOMAINS, *LUNGS_AS_ONE.values()),
+    ) -> list[Domain]:
+        """The validation cases and the shifted set, scored in both ways, with the rows of these methods."""
         found = []
-        for name in (DATASET, SHIFTED_NAME):
+        for name in names:
             trainings: dict[Place, dict[str, Any]] = {}
             classes: dict[str, str] = {}
             for row, one in self.measured.items():
-                if row.method in methods and row.purpose != "timestep":
+                if row.method in methods:
                     place = Place(labels_of(row, one), row.method.name)
                     trainings.setdefault(place, {})[f"{row.label_seed}.0.{FOLD}"] = one.scores[name]
                     classes = one.classes[name]
-            found.append(Domain(name, classes, trainings, self.group if name == SHIFTED_NAME else None))
+            shifted = name in (SHIFTED_NAME, LUNGS_AS_ONE[SHIFTED_NAME])
+            found.append(Domain(name, classes, trainings, self.group if shifted else None))
         return [domain for domain in found if domain.trainings]
 
     @property
@@ -68,11 +87,13 @@ class State:
         """Domain -> row -> training -> Dice of every case."""
         return {domain.name: unit_values(domain, "Dice")[0] for domain in self.domains()}
 
-    def gap(self, method: Method, other: Method, *, labels: int | None, domain: str) -> Gap | None:
-        """One method less another with as many labels; None while one of them is missing."""
+    def gap(self, method: Method, *others: Method, labels: int | None, domain: str) -> Gap | None:
+        """One method less the mean of others with as many labels; None while one of them is missing."""
         count = labels if labels is not None else self.all_labels
-        found = [self.values.get(domain, {}).get(Place(count, one.name)) for one in (method, other)]
-        return gap_of(found[0], found[1]) if found[0] is not None and found[1] is not None else None
+        known = self.values.get(domain, {})
+        found = [known.get(Place(count, one.name)) for one in (method, *others)]
+        there = [trainings for trainings in found if trainings is not None]
+        return gap_of(there[0], _mean_of(there[1:])) if len(there) == len(found) else None
 
     @cached_property
     def all_labels(self) -> int:
@@ -83,3 +104,9 @@ class State:
     def passes(self) -> dict[Place, str]:
         """Network calls of one prediction."""
         return {Place(labels_of(row, one), row.method.name): str(one.passes) for row, one in self.measured.items()}
+
+
+def _mean_of(methods: Sequence[dict[str, Values]]) -> dict[str, Values]:
+    """Of every unit the mean over methods, training by training of those that all have."""
+    shared = [name for name in methods[0] if all(name in trainings for trainings in methods)]
+    return {name: np.mean([trainings[name] for trainings in methods], axis=0) for name in shared}

@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import skimage.io
 
 from autodiffseg import registry
 from autodiffseg.atomic import write_json
 from autodiffseg.errors import UserError
+from autodiffseg.evaluation.label_curves import Gap
+from autodiffseg.evaluation.statistics import Interval, PairedTest
+from autodiffseg.evaluation.summary import CaseScores, Summary
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.checkpoints import trainer_class
 from autodiffseg.trainers.options import read_settings
@@ -74,7 +78,8 @@ def put(modules: Modules, setting: Any) -> Put:
                         for case, ease, noise in zip(CASES, EASE, RNG.normal(0, 0.004, 24), strict=True)
                     },
                 }
-                for name, dice in ((modules.rows.DATASET, inside), (modules.rows.SHIFTED_NAME, shift))
+                for domain, dice in ((modules.rows.DATASET, inside), (modules.rows.SHIFTED_NAME, shift))
+                for name in (domain, modules.rows.LUNGS_AS_ONE[domain])
             }
             content = {"method": method.name, "purpose": row.purpose, "passes": 8, "run": told, "domains": domains}
             write_json(setting.file(row), content)
@@ -157,9 +162,34 @@ def test_verdicts_follow_the_data(modules: Modules, setting: Any, put: Put) -> N
     words = "at least 5 Dice points above supervised training without"
     assert verdict(modules, setting, words) == "not measured yet"
     put(listed.BASELINE, 1, 0.7, 0.60)
-    for shift, expected in ((0.70, "holds"), (0.62, "holds in part"), (0.50, "does not hold"), (0.6001, "undecided")):
+    for shift, expected in ((0.70, "holds"), (0.62, "holds in part"), (0.50, "does not hold")):
         put(listed.TEDM, 1, 0.8, shift)
         assert verdict(modules, setting, words) == f"{expected} so far"
+
+
+@pytest.mark.parametrize(
+    ("rule", "intervals", "expected"),
+    [
+        ("by_five_points", [(0.051, 0.09)], "holds"),
+        ("by_five_points", [(0.049, 0.09)], "holds in part"),
+        ("by_five_points", [(-0.01, 0.049)], "does not hold"),
+        ("by_five_points", [(-0.01, 0.06)], "undecided"),
+        ("all_above", [(0.001, 0.1), (0.001, 0.1)], "holds"),
+        ("all_above", [(0.001, 0.1), (-0.001, 0.1)], "holds in part"),
+        ("all_above", [(-0.1, 0.004), (-0.001, 0.1)], "does not hold"),
+        ("all_above", [(-0.1, 0.006), (-0.001, 0.1)], "undecided"),
+        ("no_worse", [(-0.004, 0.1), (-0.006, 0.1)], "holds in part"),
+        ("no_worse", [(-0.02, 0.1), (-0.02, -0.006)], "does not hold"),
+        ("no_worse", [(-0.02, 0.1), (-0.02, 0.1)], "undecided"),
+        ("diversity", [(0.01, 0.1), (-0.1, 0.006)], "holds in part"),
+        ("diversity", [(-0.01, 0.1), (-0.1, 0.004)], "undecided"),
+    ],
+)
+def test_the_ends_of_intervals_decide(
+    modules: Modules, rule: str, intervals: list[tuple[float, float]], expected: str
+) -> None:
+    gaps = [Gap(Interval((low + high) / 2, low, high), PairedTest(None, 34), 3) for low, high in intervals]
+    assert getattr(modules.findings, rule)(gaps) == expected
 
 
 def test_a_verdict_is_final_once_all_its_rows_are_there(modules: Modules, setting: Any, put: Put) -> None:
@@ -176,11 +206,64 @@ def test_a_verdict_is_final_once_all_its_rows_are_there(modules: Modules, settin
 def test_diversity_and_averaging_are_told_apart(
     modules: Modules, setting: Any, put: Put, eight: float, one: float, expected: str
 ) -> None:
-    for labels in (1, 3):
-        put(modules.rows.TEDM, labels, 0.8, 0.7)
-        put(modules.rows.ONE_STEP_EIGHT, labels, 0.8, eight)
-        put(modules.rows.ONE_STEP, labels, 0.8, one)
+    put(modules.rows.TEDM, 1, 0.8, 0.7)
+    put(modules.rows.ONE_STEP_EIGHT, 1, 0.8, eight)
+    put(modules.rows.ONE_STEP_VOXELS, 1, 0.8, one)
     assert verdict(modules, setting, "diversity of steps").removesuffix(" so far") == expected
+
+
+@pytest.mark.parametrize(
+    ("probe", "expected"), [(0.69, "holds"), (0.61, "does not hold"), (0.65, "undecided"), (0.75, "holds")]
+)
+def test_more_than_half_of_a_gain_is_judged_by_its_interval(
+    modules: Modules, setting: Any, put: Put, probe: float, expected: str
+) -> None:
+    for method, shift in ((modules.rows.TEDM, 0.7), (modules.rows.BASELINE, 0.6), (modules.rows.PROBE, probe)):
+        put(method, 1, 0.8, shift)
+    assert verdict(modules, setting, "more than half of TEDM's gain").removesuffix(" so far") == expected
+
+
+def test_of_a_gain_that_is_not_there_nothing_is_half(modules: Modules, setting: Any, put: Put) -> None:
+    for method, shift in ((modules.rows.TEDM, 0.5), (modules.rows.BASELINE, 0.6), (modules.rows.PROBE, 0.7)):
+        put(method, 1, 0.8, shift)
+    assert verdict(modules, setting, "more than half of TEDM's gain").removesuffix(" so far") == "undecided"
+
+
+def test_where_the_two_ways_of_scoring_disagree_both_are_told(modules: Modules, setting: Any, put: Put) -> None:
+    put(modules.rows.BASELINE, 1, 0.7, 0.6)
+    put(modules.rows.TEDM, 1, 0.7, 0.5)
+    for row in modules.rows.rows():
+        if (row.method, row.labels) == (modules.rows.TEDM, 1):
+            content = json.loads(setting.file(row).read_text())
+            cases = content["domains"][modules.rows.LUNGS_AS_ONE[modules.rows.SHIFTED_NAME]]["cases"]
+            for scores in cases.values():
+                scores[0][0] += 0.3
+            write_json(setting.file(row), content)
+    told = verdict(modules, setting, "at least 5 Dice points above supervised training without")
+    assert told == "does not hold (each class), holds (lungs as one) so far"
+
+
+def test_what_is_a_difference_of_two_trainings_is_called_so(modules: Modules, setting: Any, put: Put) -> None:
+    put(modules.rows.BASELINE, None, 0.95, 0.8)
+    put(modules.rows.TEDM, None, 0.95, 0.8)
+    found = modules.findings.findings(modules.state.State.read(setting))
+    (one,) = [finding for finding in found if "with all labels" in finding.claim]
+    assert "less `supervised plain`, all labels, Dataset110_JSRT: each class" in one.here
+    assert "(one training" in one.here
+    assert "label seed" not in one.here
+
+
+def test_lungs_as_one_forgive_a_lung_on_the_wrong_side(modules: Modules, tmp_path: Path) -> None:
+    lungs = importlib.import_module("few_lungs")
+    reference = np.zeros((1, 8, 8), dtype=np.uint8)
+    reference[0, 2:6, 1:3], reference[0, 2:6, 5:7] = 1, 2
+    swapped = np.array([0, 2, 1, 3], dtype=np.uint8)[reference]
+    swapped[0, 0, 0] = 3  # heart
+    for name, label in (("reference", reference), ("prediction", swapped)):
+        skimage.io.imsave(tmp_path / f"{name}.png", label[0], check_contrast=False)
+    case = CaseScores("a", {}, str(tmp_path / "prediction.png"), str(tmp_path / "reference.png"))
+    (scores,) = lungs.lungs_as_one(Summary({}, (case,))).cases[0].metrics.values()
+    assert (scores["Dice"], scores["TP"], scores["n_pred"]) == (1.0, 16, 16)
 
 
 def test_with_all_labels_no_worse_means_within_half_a_point(modules: Modules, setting: Any, put: Put) -> None:
