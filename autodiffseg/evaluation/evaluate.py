@@ -54,9 +54,9 @@ def command(
     The cases are the files of REFERENCES. summary.json has nnU-Net's shape and says how empty masks are counted;
     summary_cases.csv has a row per case and class. Dice, IoU and voxel counts are always written. Metrics: Dice, IoU,
     HD95, HD and ASSD (mm), NSD@1mm (surface Dice, any tolerance), VolumeDifference (ml), RelativeVolumeDifference,
-    Sensitivity, Specificity, LesionPrecision, LesionRecall, LesionF1. Where
-    probabilities (predict --save-probabilities) or uncertainty maps lie beside the label maps, their calibration and
-    how well they find errors are scored too.
+    Sensitivity, Precision, Specificity, LesionPrecision, LesionRecall, LesionF1. Where probabilities
+    (predict --save-probabilities) or uncertainty maps lie beside the label maps, their calibration and how well they
+    find errors are scored too.
 
     Examples:
 

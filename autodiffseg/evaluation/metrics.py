@@ -46,6 +46,7 @@ KNOWN = {
         Metric("VolumeDifference", "ml", "zero", 3),
         Metric("RelativeVolumeDifference", "", "zero", 4),
         Metric("Sensitivity", "", "more", 4),
+        Metric("Precision", "", "more", 4),
         Metric("Specificity", "", "more", 4),
         Metric("LesionPrecision", "", "more", 4),
         Metric("LesionRecall", "", "more", 4),
@@ -55,7 +56,7 @@ KNOWN = {
 """All but NSD, which has a tolerance in its name."""
 DEFAULT = (
     "Dice", "IoU", "HD95", "HD", "ASSD", "NSD@1mm", "NSD@2mm", "VolumeDifference", "RelativeVolumeDifference",
-    "Sensitivity", "Specificity", "LesionPrecision", "LesionRecall", "LesionF1",
+    "Sensitivity", "Precision", "Specificity", "LesionPrecision", "LesionRecall", "LesionF1",
 )  # fmt: skip
 
 

@@ -49,6 +49,11 @@ class Overlap(NamedTuple):
         return self.tp / self.n_ref if self.n_ref else math.nan
 
     @property
+    def precision(self) -> float:
+        """TP / (TP + FP); NaN where the prediction is empty."""
+        return self.tp / self.n_pred if self.n_pred else math.nan
+
+    @property
     def specificity(self) -> float:
         """TN / (TN + FP); NaN where the reference fills the image."""
         negatives = self.tn + self.fp

@@ -66,6 +66,7 @@ def _counted(overlap: Overlap, voxel_mm3: float) -> Scores:
         "VolumeDifference": difference * voxel_mm3 / MM3_PER_ML,
         "RelativeVolumeDifference": difference / overlap.n_ref if overlap.n_ref else math.nan,
         "Sensitivity": overlap.sensitivity,
+        "Precision": overlap.precision,
         "Specificity": overlap.specificity,
     }
 

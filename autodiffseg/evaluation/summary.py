@@ -31,7 +31,7 @@ CONVENTIONS = {
     "VolumeDifference, RelativeVolumeDifference": "prediction minus reference, in ml and as a share of the reference; "
     "the second is null where the reference is empty",
     "Sensitivity, LesionRecall": "null where the reference is empty",
-    "LesionPrecision": "null where the prediction is empty",
+    "Precision, LesionPrecision": "null where the prediction is empty",
     "Specificity": "null where the reference fills the image",
     "lesions": "connected over faces, edges and corners; a predicted and a reference lesion match when their IoU is at "
     f"least {LEAST_IOU}, each once",

@@ -34,6 +34,7 @@ EXPECTED = {
     "VolumeDifference": (0, 0.012, -0.012),
     "RelativeVolumeDifference": (NAN, NAN, -1),
     "Sensitivity": (NAN, NAN, 0),
+    "Precision": (NAN, 0, NAN),
     "Specificity": (1, 118 / 120, 1),
     "LesionPrecision": (NAN, 0, NAN),
     "LesionRecall": (NAN, NAN, 0),
@@ -64,6 +65,12 @@ def test_equal_masks_are_perfect() -> None:
     scores = score_label_maps(mask, mask, SPEC, spacing_mm=SPACING)["1"]
     perfect = {"more": 1.0, "less": 0.0, "zero": 0.0}
     assert {name: scores[name] for name in DEFAULT} == {name: perfect[find_metric(name).better] for name in DEFAULT}
+
+
+def test_precision_is_a_share_of_the_prediction_and_sensitivity_one_of_the_reference() -> None:
+    prediction, reference = label(is1=np.s_[1, 1, 1:4]), label(is1=np.s_[1, 1, 3:5])
+    scores = score_label_maps(prediction, reference, SPEC, spacing_mm=SPACING)["1"]
+    assert (scores["Precision"], scores["Sensitivity"]) == pytest.approx((1 / 3, 1 / 2))
 
 
 def test_a_region_is_scored_as_the_union_of_its_members() -> None:
