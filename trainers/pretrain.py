@@ -45,6 +45,14 @@ def command(
     fold: Annotated[
         str | None, typer.Option(help="Of --with-training-images: 0 to 4, or 'all'. It serves this fold alone.")
     ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--held-out",
+            metavar="FOLDER",
+            help="Of other images that will be tested on, as those of --shifted; may be repeated.",
+        ),
+    ] = None,
     transductive: Annotated[
         bool, typer.Option("--transductive", help="Let images of labelled and test cases in; this is recorded.")
     ] = False,
@@ -70,8 +78,9 @@ def command(
 
     The images are preprocessed with the plan of the labelled dataset, which must have been preprocessed. The network is
     the planned one; it learns to predict the noise in an image (DDPM, 1000 steps). Images of validation and test cases
-    are refused. The run lies in results/DATASET/pretraining__PLAN__CONFIGURATION/pool: checkpoints, which hold the
-    averaged weights, pretraining.json, progress.png, and samples/ with images that the network makes of noise.
+    are refused, and those of --held-out. The run lies in results/DATASET/pretraining__PLAN__CONFIGURATION/pool:
+    checkpoints, which hold the averaged weights, pretraining.json, progress.png, and samples/ with images that the
+    network makes of noise.
 
     Ctrl-C stops after the current update and saves; --continue goes on from there, and the result is the same as
     without the interruption.
@@ -99,6 +108,7 @@ def command(
         configuration=configuration,
         unlabelled=unlabelled or (),
         fold=fold,
+        held_out=held_out or (),
         transductive=transductive,
         skip_broken=skip_broken,
         plan=plan,

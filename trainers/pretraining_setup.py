@@ -36,6 +36,7 @@ class PretrainingRequest(LearningRequest):
     unlabelled: Sequence[Path]
     fold: str | None
     """The fold whose training images are learnt from too."""
+    held_out: Sequence[Path]
     transductive: bool
     skip_broken: bool
 
@@ -77,6 +78,7 @@ def prepare_pretraining(
         configuration=request.configuration,
         workspace=workspace,
         fold=fold,
+        held_out=request.held_out,
         transductive=request.transductive,
         skip_broken=request.skip_broken,
         processes=processes,

@@ -38,7 +38,7 @@ def find_images(folder: Path, channels: int) -> tuple[ImageFiles, ...]:
             when two have the same name and number.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} does not exist or is no folder; name a folder of unlabelled images.")
+        raise UserError(f"{folder} does not exist or is no folder; name a folder of images.")
     numbered, strangers = _sort(folder, channels)
     if not numbered and not strangers:
         raise UserError(f"{folder} holds no images ({', '.join(ENDINGS)}); name the folder that does.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from autodiffseg.dataset import DatasetJson, RawDataset
 from autodiffseg.errors import UserError
 from autodiffseg.file_hashes import hash_files
 from autodiffseg.preprocessing.case_store import CaseStore
-from autodiffseg.preprocessing.image_files import ImageFiles, find_any_images
+from autodiffseg.preprocessing.image_files import ImageFiles, find_any_images, find_images
 from autodiffseg.preprocessing.image_run import Grid, prepare_images
 from autodiffseg.preprocessing.image_sketch import find_same
 from autodiffseg.preprocessing.image_store import ImageProperties, ImageStore
@@ -81,6 +82,29 @@ def known_test_images(raw: RawDataset, grid: Grid, images: ImageStore, *, proces
     return [KnownImage(image.name, good.get(image)) for image in found]
 
 
+def known_held_out_images(
+    folders: Iterable[Path], grid: Grid, images: ImageStore, *, processes: int
+) -> list[KnownImage]:
+    """What lies in other folders that will be tested on, called FOLDER/NAME: that another is called NAME is no leak.
+
+    Args:
+        folders: of images, named as unlabelled ones are.
+        grid: of the labelled dataset's preprocessed cases.
+        images: a folder beside its own remembers their properties.
+        processes: at most.
+
+    Raises:
+        UserError: when a folder is missing or holds no images, or one of them is broken and so cannot be looked for.
+    """
+    channels = len(grid.plan.configuration(grid.configuration).normalisation)
+    found = [image for folder in dict.fromkeys(folders) for image in find_images(folder, channels)]
+    kept = ImageStore(images.beside("held_out"))
+    good, broken = prepare_images(found, grid, kept, processes=processes, keep=False)
+    if broken:
+        raise UserError(f"--held-out: {next(iter(broken.values()))} Take it away, or mend it.")
+    return [KnownImage(f"{image.files[0].parent.name}/{image.name}", properties) for image, properties in good.items()]
+
+
 def leaks(images: Mapping[ImageFiles, ImageProperties | None], known: Iterable[KnownImage]) -> dict[ImageFiles, str]:
     """Unlabelled image -> the known case that it is; of one without properties only the name is compared."""
     names, digests = set(), {}
@@ -109,9 +133,9 @@ def refuse_leaks(found: Mapping[ImageFiles, str], dataset: str) -> None:
     noun = "image is a labelled case or a test image" if len(found) == 1 else "images are labelled cases or test images"
     raise UserError(
         f"{len(found)} unlabelled {noun} of {dataset} by content or name ({'; '.join(shown)}{more}): what is learnt "
-        "from cannot be validated on. Take them away (rename what has nothing but its name in common with a case), or "
-        "give --transductive, which is recorded; --with-training-images --fold K learns from the training images of "
-        "one fold alone."
+        "from cannot be validated or tested on. Take them away (rename what has nothing but its name in common with a "
+        "case), or give --transductive, which is recorded; --with-training-images --fold K learns from the training "
+        "images of one fold alone."
     )
 
 

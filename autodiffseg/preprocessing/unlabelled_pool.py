@@ -17,6 +17,7 @@ from autodiffseg.preprocessing.image_run import Grid, prepare_images
 from autodiffseg.preprocessing.image_store import ImageStore
 from autodiffseg.preprocessing.leakage_guard import (
     group_note,
+    known_held_out_images,
     known_labelled_images,
     known_test_images,
     leaks,
@@ -41,7 +42,7 @@ class Pool(NamedTuple):
     digests: dict[str, str]
     """Id -> digest of the preprocessed array."""
     labelled: tuple[str, ...]
-    """Labelled cases and test images of the dataset among them, sorted by their ids there."""
+    """Labelled cases, test images and other held-out images among them, sorted by their ids there."""
     skipped: tuple[str, ...]
     """Files of the broken ones that were passed over."""
     notes: tuple[str, ...]
@@ -62,6 +63,7 @@ def prepare_pool(
     configuration: str,
     workspace: Workspace,
     fold: Fold | None = None,
+    held_out: Sequence[Path] = (),
     transductive: bool = False,
     skip_broken: bool = False,
     processes: int,
@@ -78,6 +80,7 @@ def prepare_pool(
         configuration: of the plan.
         workspace: where it lies.
         fold: whose training images are learnt from too; its validation cases are not.
+        held_out: folders of other images that will be tested on.
         transductive: let labelled cases and test images in.
         skip_broken: pass over images that mean nothing.
         processes: at most, for preprocessing; they change no byte.
@@ -96,12 +99,13 @@ def prepare_pool(
 
     labelled = known_labelled_images(cases, store, threads=processes)
     own = {case: found.digest for case, found in labelled if case in store.cases and found is not None}
-    held_out = [one for one in labelled if one.case not in own]
+    known = [one for one in labelled if one.case not in own]
     if raw is None:
         notes.append(f"The raw images of {dataset} are not at hand: unlabelled ones were not compared with imagesTs.")
     else:
-        held_out += known_test_images(raw, grid, store, processes=processes)
-    forbidden = [] if transductive else held_out
+        known += known_test_images(raw, grid, store, processes=processes)
+    known += known_held_out_images(held_out, grid, store, processes=processes)
+    forbidden = [] if transductive else known
     refuse_leaks(leaks(dict.fromkeys(images), forbidden), dataset)  # by name, before anything is preprocessed
 
     good, broken = prepare_images(images, grid, store, processes=processes, watch=watch)
@@ -123,7 +127,7 @@ def prepare_pool(
         notes.append(f"{len(broken)} broken images are passed over, such as {next(iter(broken.values()))}")
     if twice := len(good) + len(own) - len(digests):
         notes.append(f"{twice} images are there more than once; each is learnt from once.")
-    seen_cases = tuple(sorted({*own, *leaks(good, held_out).values()}))
+    seen_cases = tuple(sorted({*own, *leaks(good, known).values()}))
     skipped = tuple(str(image.files[0]) for image in broken)
     return Pool(store, tuple(sorted(digests)), digests, seen_cases, skipped, tuple(notes))
 

@@ -195,6 +195,24 @@ def test_a_test_image_is_refused_by_content_and_its_voxels_are_not_kept(
     assert {path.suffix for path in (home(place) / "unlabelled" / "test_images").iterdir()} == {".json"}
 
 
+def test_an_image_that_will_be_tested_on_elsewhere_is_refused_by_content_but_not_by_name(
+    prepare: Prepare, folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "hospital"
+    image, geometry = read_image(folder / "scan1.mha")
+    write_image(elsewhere / "scan0.nii.gz", image[0] + np.random.default_rng(7).normal(size=image[0].shape), geometry)
+    assert len(prepare(folder, held_out=[elsewhere]).images) == 3
+    write_image(elsewhere / "test7.nii.gz", image[0], geometry)
+    with pytest.raises(UserError, match=r"^1 unlabelled image is .*scan1\.mha is hospital/test7\).*--transductive"):
+        prepare(folder, held_out=[elsewhere])
+    assert prepare(folder, held_out=[elsewhere], transductive=True).labelled == ("hospital/test7",)
+    (elsewhere / "test7.nii.gz").write_text("no image")
+    with pytest.raises(UserError, match=r"^--held-out: .*test7\.nii\.gz.*Take it away"):
+        prepare(folder, held_out=[elsewhere])
+    with pytest.raises(UserError, match=r"nowhere does not exist or is no folder; name a folder of images"):
+        prepare(folder, held_out=[tmp_path / "nowhere"])
+
+
 def test_a_copy_of_another_size_is_let_in_and_told_of(
     prepare: Prepare, folder: Path, phantom_raw: Path, fold: Fold
 ) -> None:

@@ -127,6 +127,13 @@ def test_validation_and_test_images_are_refused_unless_transductive(
     assert len(record.labelled) == 2
 
 
+def test_images_that_are_held_out_are_refused_by_the_command(
+    pretrain: Pretrain, strangers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pretrain("--unlabelled", str(strangers), "--held-out", str(strangers)) == 2
+    assert f"is {strangers.name}/" in capsys.readouterr().err
+
+
 def test_the_guard_asks_the_raw_dataset_that_was_planned_whatever_it_is_called(
     place: Workspace, phantom_raw: Path, strangers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
