@@ -66,7 +66,7 @@ def command(
     """
     from autodiffseg.dataloading.batches import default_workers
     from autodiffseg.dataset import DatasetJson
-    from autodiffseg.evaluation.shifted_set import read_shifted_set, translation
+    from autodiffseg.evaluation.shifted_set import read_shifted_set
     from autodiffseg.evaluation.timestep_tables import timestep_cases_csv, timestep_panels, timesteps_table
     from autodiffseg.workspace import Workspace
 
@@ -81,9 +81,7 @@ def command(
     steps = read_timesteps(timesteps)
     name = place.planned_dataset(dataset)
     declared = DatasetJson.load(place.dataset_json_path(name))
-    shifted_set = read_shifted_set(*shifted) if shifted is not None else None
-    if shifted_set is not None:
-        translation(declared.spec, shifted_set)  # before work starts
+    shifted_set = read_shifted_set(*shifted, model=declared) if shifted is not None else None
     request = RunRequest(
         dataset=dataset,
         configuration=configuration,

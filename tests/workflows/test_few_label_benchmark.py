@@ -157,6 +157,15 @@ def test_a_shifted_set_of_other_classes_is_refused(
     assert "Other declares the class 'liver'" in capsys.readouterr().err
 
 
+def test_a_shifted_set_that_lacks_images_is_refused_before_anything_is_trained(
+    place: Path, phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = shutil.copytree(phantom_raw / "imagesTs", tmp_path / "images")
+    next(images.iterdir()).unlink()
+    assert typed(place, "--shifted", str(images), str(phantom_raw / "labelsTs"), "Other") == (2, [])
+    assert "has no image of 1 of the 2 cases" in capsys.readouterr().err
+
+
 def test_labels_are_told_in_words() -> None:
     assert [Labels().told, Labels(1).told, Labels(3, 2).told] == ["", ", 1 label", ", 3 labels of seed 2"]
 
