@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +19,10 @@ from autodiffseg.evaluation.overlap import LabelMap
 from autodiffseg.evaluation.placement import require_same_orientation
 from autodiffseg.evaluation.scoring import score_label_maps
 from autodiffseg.evaluation.summary import CaseScores, Summary, class_keys
+from autodiffseg.file_hashes import hash_cases, hash_of_text
 from autodiffseg.labels import LabelSpec
 from autodiffseg.prediction_inputs import check_prediction_inputs
-from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+from autodiffseg.preprocessing.parallel import default_processes, for_each_case, useful_processes
 
 DATASET_JSON = "dataset.json"
 PREDICTIONS = "shifted"
@@ -50,6 +53,25 @@ class ShiftedSet:
     def group(self) -> Callable[[str], str] | None:
         """The group of a case, where cases belong to groups."""
         return self.declared.group if self.declared.has_groups else None
+
+    @cached_property
+    def image_hashes(self) -> dict[str, str]:
+        """Case -> hash of its images, as they were when this was first asked; predict.json has the same.
+
+        Raises:
+            UserError: when one cannot be read.
+        """
+        return hash_cases(self.files, threads=default_processes())
+
+    @cached_property
+    def reference_hash(self) -> str:
+        """Of the label maps and what their integers mean, as they were when this was first asked.
+
+        Raises:
+            UserError: when one cannot be read.
+        """
+        maps = hash_cases({case: (self.reference(case),) for case in self.cases}, threads=default_processes())
+        return hash_of_text(json.dumps([self.declared.spec.model_dump(mode="json"), maps], sort_keys=True))
 
     def reference(self, case: str) -> Path:
         """The label map of a case."""
