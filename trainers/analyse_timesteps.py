@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autodiffseg.command_options import (
+    LARGEST_LABEL_SEED,
     DatasetArgument,
     DeviceOption,
     PlanOption,
@@ -35,7 +36,7 @@ def command(
     n_labelled: Annotated[
         int | None, typer.Option("--n-labelled", min=1, help="As in train: so many labels. Default: all.")
     ] = None,
-    label_seed: Annotated[int, typer.Option("--label-seed", min=0, help="As in train.")] = 0,
+    label_seed: Annotated[int, typer.Option("--label-seed", min=0, max=LARGEST_LABEL_SEED, help="As in train.")] = 0,
     shifted: ShiftedOption = None,
     plan: PlanOption = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Updates of each probe. Default: the plan's.")] = None,
