@@ -72,7 +72,7 @@ class TimestepProbes:
                 precision=self.request.precision,
                 console=self.session.console,
             )
-        return ReadStep(step, self.decibels(step), domains)
+        return ReadStep(step, self.decibels(step), domains, record.transductive)
 
     def decibels(self, step: int) -> float:
         """The signal-to-noise ratio of a step in dB.

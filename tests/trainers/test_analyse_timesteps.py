@@ -14,6 +14,7 @@ from autodiffseg.cli import run
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import load_summary
 from autodiffseg.plans import DiffusionPlan
+from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.timestep_probes import decibels_of, read_timesteps
 
 NAME = "Dataset900_Phantom"
@@ -78,6 +79,19 @@ def test_a_probe_that_was_trained_otherwise_is_not_taken_for_the_one_asked_for(
     arguments += ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--set", "validation_batches=1"]
     assert run([*arguments, *more]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_line_tells_that_the_denoiser_has_seen_what_is_validated(
+    place: Path, analyse: Analyse, tmp_path: Path
+) -> None:
+    analyse("1")
+    path = place / "results" / NAME / "linear-probe__cpu__3d_fullres__t1-n1-ls0" / "fold_0" / "run.json"
+    before = path.read_bytes()
+    RunRecord.load(path).model_copy(update={"transductive": True}).save(path)
+    analyse("1,500")
+    path.write_bytes(before)
+    text = (tmp_path / "out" / "timesteps.md").read_text(encoding="utf-8")
+    assert "The pretrained weights of the probes (step 1) have seen images of cases that are validated" in text
 
 
 def test_a_step_that_the_backbone_does_not_know_is_refused_before_work(
