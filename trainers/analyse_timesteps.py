@@ -69,17 +69,20 @@ def command(
     from autodiffseg.dataset import DatasetJson
     from autodiffseg.evaluation.shifted_set import read_shifted_set
     from autodiffseg.evaluation.timestep_tables import timestep_cases_csv, timestep_panels, timesteps_table
+    from autodiffseg.folds import require_held_out
     from autodiffseg.workspace import Workspace
 
     from .analysis_report import console, report
     from .precision import choose_device
-    from .pretrained_settings import pretrained_settings
+    from .pretrained_settings import pretrained_settings, require_option
     from .run_request import RunRequest
     from .timestep_probes import TimestepProbes, read_timesteps
     from .training_session import TrainingSession
 
     place = Workspace(workspace)
     steps = read_timesteps(timesteps)
+    require_held_out([fold])
+    require_option(trainer, "timesteps")
     name = place.planned_dataset(dataset)
     declared = DatasetJson.load(place.dataset_json_path(name))
     shifted_set = read_shifted_set(*shifted, model=declared) if shifted is not None else None

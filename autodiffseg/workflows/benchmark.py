@@ -108,6 +108,7 @@ def command(
     """
     from autodiffseg.evaluation.shifted_set import read_shifted_set
     from autodiffseg.few_labels import read_counts
+    from autodiffseg.folds import require_held_out
     from autodiffseg.runs import check_tag
     from autodiffseg.workflows.study import Study
     from autodiffseg.workspace import Workspace
@@ -144,8 +145,7 @@ def command(
     if label_seeds and study.counts == (None,):
         raise UserError("--label-seeds chooses among the cases for --n-labelled; give that too, or leave it out.")
     _check_backbone(study)
-    if "all" in study.folds:
-        raise UserError("--fold all trains on every case, so none is left to compare on; name folds by number.")
+    require_held_out(study.folds)
     study.check_labels()
     was_planned = study.is_planned
     _announce(study)
