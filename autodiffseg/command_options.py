@@ -35,9 +35,17 @@ LabelsOption = Annotated[
     list[str] | None,
     typer.Option("--n-labelled", metavar="N …", help="Numbers of labels, `all` among them, as in 1 3 6 all."),
 ]
+LARGEST_LABEL_SEED = 2**32 - 1
+"""What the generator that orders the cases takes, numpy's RandomState."""
 LabelSeedsOption = Annotated[
     list[int] | None,
-    typer.Option("--label-seeds", metavar="N …", min=0, help="Seeds of the choice of labels, as in 0 1 2."),
+    typer.Option(
+        "--label-seeds",
+        metavar="N …",
+        min=0,
+        max=LARGEST_LABEL_SEED,
+        help="Seeds of the choice of labels, as in 0 1 2.",
+    ),
 ]
 ShiftedOption = Annotated[
     tuple[Path, Path, str] | None,

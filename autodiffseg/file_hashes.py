@@ -1,9 +1,9 @@
-"""Hashes of files that are remembered: what has kept its size and time of change is not read again."""
+"""Hashes of files; where they are remembered, what has kept its size and time of change is not read again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,28 @@ def hash_of_bytes(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def hash_of_text(text: str) -> str:
+    """As `hash_of_bytes`, of its UTF-8."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def hash_cases(cases: Mapping[str, tuple[Path, ...]], *, threads: int) -> dict[str, str]:
+    """Case -> hash of the bytes of its files in their order, wherever they lie and whatever they are called.
+
+    Raises:
+        UserError: when a file cannot be read.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(cases, pool.map(_hash_together, cases.values()), strict=True))
+
+
+def _hash_together(paths: tuple[Path, ...]) -> str:
+    try:
+        return hash_of_text(" ".join(map(hash_of_bytes, paths)))
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +94,13 @@ def select_fold(folds: Sequence[Fold], fold: str, cases: Sequence[str], *, sourc
             "mend the file or preprocess them."
         )
     return chosen
+
+
+def require_held_out(names: Iterable[str]) -> None:
+    """Refuse folds that hold no case out, where trainings are to be compared.
+
+    Raises:
+        UserError: for "all".
+    """
+    if "all" in names:
+        raise UserError("--fold all trains on every case, so none is left to compare on; name folds by number.")

@@ -9,7 +9,7 @@ from few_rows import CONFIGURATION, DATASET, SHIFTED, SHIFTED_NAME, Setting
 from few_state import ABOUT
 
 from autodiffseg.atomic import write_json
-from autodiffseg.dataset import RawDataset
+from autodiffseg.dataset import DatasetJson, RawDataset
 from autodiffseg.evaluation.shifted_set import ShiftedSet, read_shifted_set
 from autodiffseg.preprocessing.image_run import Grid
 from autodiffseg.preprocessing.parallel import default_processes
@@ -23,7 +23,8 @@ from autodiffseg.trainers.backbone import read_backbone
 def shifted_set(setting: Setting) -> ShiftedSet:
     """The shifted set of the study."""
     folder = setting.data / SHIFTED
-    return read_shifted_set(folder / "imagesTr", folder / "labelsTr", SHIFTED_NAME)
+    model = DatasetJson.load(setting.workspace.dataset_json_path(DATASET))
+    return read_shifted_set(folder / "imagesTr", folder / "labelsTr", SHIFTED_NAME, model=model)
 
 
 def write_about(setting: Setting) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from autodiffseg.dataset import RawDataset
-from autodiffseg.file_hashes import hash_files
+from autodiffseg.file_hashes import hash_files, hash_of_text
 
 
 def hash_raw(dataset: RawDataset, cache: Path, *, threads: int) -> str:
@@ -28,5 +27,4 @@ def hash_raw(dataset: RawDataset, cache: Path, *, threads: int) -> str:
 
 def _combine(dataset: RawDataset, entries: Iterable[tuple[str, str, str]]) -> str:
     spec = dataset.spec.model_dump(mode="json")
-    text = json.dumps([spec, dataset.json.channels, sorted(entries)], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hash_of_text(json.dumps([spec, dataset.json.channels, sorted(entries)], sort_keys=True))

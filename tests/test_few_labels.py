@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autodiffseg.cli import run
+from autodiffseg.command_options import LARGEST_LABEL_SEED
 from autodiffseg.errors import UserError
 from autodiffseg.few_labels import keep_labelled, read_counts
 from autodiffseg.folds import Fold
@@ -63,3 +65,24 @@ def test_numbers_of_labels_are_read_and_mistakes_named() -> None:
     for wrong, message in ((["0"], "whole numbers"), (["three"], "whole numbers"), (["1", "1"], "given twice")):
         with pytest.raises(UserError, match=message):
             read_counts(wrong)
+
+
+@pytest.mark.parametrize("seed", [-1, LARGEST_LABEL_SEED + 1])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train D 2d 0 --n-labelled 1 --label-seed",
+        "analyse timesteps D 2d --backbone b.pt --label-seed",
+        "analyse labels D --label-seeds 0 --label-seeds",
+        "benchmark D --n-labelled 1 --label-seeds 0 --label-seeds",
+    ],
+)
+def test_a_label_seed_that_cannot_be_one_is_refused_by_every_command(
+    command: str, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command.split(), str(seed)]) == 2
+    assert "Invalid value for '--label-seed" in capsys.readouterr().err
+
+
+def test_the_largest_label_seed_is_one() -> None:
+    assert len(kept(3, LARGEST_LABEL_SEED).train) == 3

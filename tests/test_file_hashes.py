@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autodiffseg.errors import UserError
-from autodiffseg.file_hashes import hash_files
+from autodiffseg.file_hashes import hash_cases, hash_files
 
 
 @pytest.fixture
@@ -65,3 +65,16 @@ def test_an_unreadable_file_is_refused_or_put_aside(files: list[Path], tmp_path:
         hash_files([files[0], gone], tmp_path / "cache.json", threads=1)
     assert list(hash_files([gone, files[0]], tmp_path / "cache.json", threads=1, unreadable=aside)) == files[:1]
     assert list(aside) == [gone]
+
+
+def test_a_case_is_known_by_the_bytes_of_its_files_in_their_order_alone(files: list[Path], tmp_path: Path) -> None:
+    moved = files[0].rename(tmp_path / "moved")
+    files[0].write_text("one")
+    one, two, three = files
+    cases = {"a": (one, two), "b": (moved, two), "c": (two, one), "d": (one,), "e": (three,)}
+    found = hash_cases(cases, threads=2)
+    assert list(found) == list(cases)
+    assert found["a"] == found["b"]
+    assert len(set(found.values())) == 4
+    with pytest.raises(UserError, match="gone cannot be read: No such file"):
+        hash_cases({"a": (tmp_path / "gone",)}, threads=1)

@@ -77,7 +77,7 @@ def command(
         labels_table,
         narrow_tables,
     )
-    from autodiffseg.evaluation.shifted_set import read_shifted_set, translation
+    from autodiffseg.evaluation.shifted_set import read_shifted_set
     from autodiffseg.few_labels import read_counts
     from autodiffseg.report.label_page import write_label_page
     from autodiffseg.workspace import Workspace
@@ -93,9 +93,7 @@ def command(
     place = Workspace(workspace)
     name = place.planned_dataset(dataset)
     declared = DatasetJson.load(place.dataset_json_path(name))
-    sets = [read_shifted_set(*shifted)] if shifted is not None else []
-    for each in sets:
-        translation(declared.spec, each)  # before work starts
+    sets = [read_shifted_set(*shifted, model=declared)] if shifted is not None else []
     wanted = Wanted(
         trainers=tuple(trainers or ()),
         configurations=tuple(configurations or ()),

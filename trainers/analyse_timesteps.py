@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autodiffseg.command_options import (
+    LARGEST_LABEL_SEED,
     DatasetArgument,
     DeviceOption,
     PlanOption,
@@ -35,7 +36,7 @@ def command(
     n_labelled: Annotated[
         int | None, typer.Option("--n-labelled", min=1, help="As in train: so many labels. Default: all.")
     ] = None,
-    label_seed: Annotated[int, typer.Option("--label-seed", min=0, help="As in train.")] = 0,
+    label_seed: Annotated[int, typer.Option("--label-seed", min=0, max=LARGEST_LABEL_SEED, help="As in train.")] = 0,
     shifted: ShiftedOption = None,
     plan: PlanOption = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Updates of each probe. Default: the plan's.")] = None,
@@ -66,24 +67,25 @@ def command(
     """
     from autodiffseg.dataloading.batches import default_workers
     from autodiffseg.dataset import DatasetJson
-    from autodiffseg.evaluation.shifted_set import read_shifted_set, translation
+    from autodiffseg.evaluation.shifted_set import read_shifted_set
     from autodiffseg.evaluation.timestep_tables import timestep_cases_csv, timestep_panels, timesteps_table
+    from autodiffseg.folds import require_held_out
     from autodiffseg.workspace import Workspace
 
     from .analysis_report import console, report
     from .precision import choose_device
-    from .pretrained_settings import pretrained_settings
+    from .pretrained_settings import pretrained_settings, require_option
     from .run_request import RunRequest
     from .timestep_probes import TimestepProbes, read_timesteps
     from .training_session import TrainingSession
 
     place = Workspace(workspace)
     steps = read_timesteps(timesteps)
+    require_held_out([fold])
+    require_option(trainer, "timesteps")
     name = place.planned_dataset(dataset)
     declared = DatasetJson.load(place.dataset_json_path(name))
-    shifted_set = read_shifted_set(*shifted) if shifted is not None else None
-    if shifted_set is not None:
-        translation(declared.spec, shifted_set)  # before work starts
+    shifted_set = read_shifted_set(*shifted, model=declared) if shifted is not None else None
     request = RunRequest(
         dataset=dataset,
         configuration=configuration,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from autodiffseg.dataset import DatasetJson
+from autodiffseg.evaluation.caveats import chosen_caveat, seen_caveat
 from autodiffseg.evaluation.comparison import Entrant
 from autodiffseg.evaluation.label_curves import Domain, Place
 from autodiffseg.evaluation.shifted_set import ShiftedSet
@@ -35,7 +36,7 @@ class FewLabelRows:
     folders: list[Path] = field(default_factory=list)
     """Of the runs."""
     notes: list[str] = field(default_factory=list)
-    """Rows whose trainings differ in more than their seeds, in sentences."""
+    """Rows whose trainings differ in more than their seeds, and rows whose scores may be too good, in sentences."""
 
 
 def find_rows(
@@ -65,7 +66,7 @@ def find_rows(
     outside: dict[str, Trainings] = {each.name: {} for each in shifted}
     passes: dict[Place, str] = {}
     folders = []
-    records_of: dict[Place, list[RunRecord]] = {}
+    trained: dict[Place, list[_Trained]] = {}
     for entrant in entrants:
         (run,) = entrant.facts["runs"]
         folder = Path(run["folder"])
@@ -76,7 +77,9 @@ def find_rows(
         if name in inside.get(place, {}):
             left_out.append(f"{folder.name}, for another run of {place.method} has as many labels and the same seeds")
             continue
-        records_of.setdefault(place, []).extend(records.values())
+        trained.setdefault(place, []).extend(
+            _Trained(record, entrant.facts["checkpoints"]) for record in records.values()
+        )
         inside.setdefault(place, {})[name] = entrant.cases
         passes[place] = entrant.cost["Passes per patch"]
         for each in shifted:
@@ -87,8 +90,8 @@ def find_rows(
     group = declared.group if declared.has_groups else None
     domains = [Domain(dataset, classes, inside, group)]
     domains += [Domain(each.name, each.classes, outside[each.name], each.group) for each in shifted]
-    notes = [_unlike(place, found) for place, found in records_of.items()]
-    return FewLabelRows(domains, passes, left_out, folders, [note for note in notes if note])
+    notes = [_unlike(place, found) for place, found in trained.items()]
+    return FewLabelRows(domains, passes, left_out, folders, [note for note in notes if note] + _caveats(trained))
 
 
 def labels_of(record: RunRecord, declared: DatasetJson) -> int:
@@ -107,19 +110,43 @@ def _method(record: RunRecord, among: Sequence[Entrant]) -> str:
     return " ".join(parts)
 
 
-def _unlike(place: Place, records: Sequence[RunRecord]) -> str:
+class _Trained(NamedTuple):
+    """A fold of a training."""
+
+    record: RunRecord
+    checkpoints: Sequence[str]
+    """That are validated, of all folds of the training: last or best."""
+
+
+def _unlike(place: Place, trained: Sequence[_Trained]) -> str:
     """What tells that trainings of one row differ in more than their seeds; "" when they do not."""
+    records = [one.record for one in trained]
+    folds = {record.fold for record in records}
+    seen = [{record.transductive for record in records if record.fold == fold} for fold in folds]
     found: dict[str, set[Any]] = {
         "iterations": {record.iterations for record in records},
         "options": {str({**record.options, "backbone": ""}) for record in records},
         "backbone": {record.backbone for record in records},
         "plan": {record.plan_hash for record in records},
+        "what their pretrained weights have seen": max(seen, key=len),  # folds of one training may differ in it
+        "the checkpoint that is validated": {name for one in trained for name in one.checkpoints},
     }
     several = [name for name, values in found.items() if len(values) > 1]
     if not several:
         return ""
-    count = f"{place.labels} label{'s' * (place.labels > 1)}"
-    return f"{place.method}, {count}: its trainings differ in {' and '.join(several)} too, not in their seeds alone."
+    return f"{_shown(place)}: its trainings differ in {' and '.join(several)} too, not in their seeds alone."
+
+
+def _caveats(trained: Mapping[Place, Sequence[_Trained]]) -> list[str]:
+    """Which rows are scored on what their weights have seen, or were chosen on; in the order of the table."""
+    rows = sorted(trained.items())
+    seen = [_shown(place) for place, found in rows if any(one.record.transductive for one in found)]
+    chosen = [_shown(place) for place, found in rows if any("best" in one.checkpoints for one in found)]
+    return ([seen_caveat(seen)] if seen else []) + ([chosen_caveat(chosen)] if chosen else [])
+
+
+def _shown(place: Place) -> str:
+    return f"{place.method} with {place.labels} label{'s' * (place.labels > 1)}"
 
 
 def commands_of(runs: Sequence[Path]) -> list[str]:

@@ -45,6 +45,8 @@ class PredictionRecord(PredictionOptions):
 
     schema_version: int = 2
     input: str
+    images: dict[str, str] = {}
+    """Case -> hash of the image files that its label map was made of."""
     checkpoint: str
     """last or best."""
     models: tuple[ModelRecord, ...]
@@ -59,7 +61,7 @@ class PredictionRecord(PredictionOptions):
         return self._essence() == other._essence()
 
     def _essence(self) -> dict[str, Any]:
-        free: Any = dict.fromkeys(("input", "device", "precision", "versions"), True)
+        free: Any = dict.fromkeys(("input", "images", "device", "precision", "versions"), True)
         return self.model_dump(exclude={**free, "models": {"__all__": {"model", "previous_model"}}})
 
 
@@ -96,11 +98,12 @@ def prepare_output(
     """Make the output folder, with what `evaluate` and a later reader need to know.
 
     Afterwards every label map in it was made as predict.json says: without `go_on` those of `cases` are removed, and a
-    folder with other ones that were made otherwise is refused. So it stays true that what is there is done.
+    folder with other ones that were made otherwise is refused. So it stays true that what is there is done. Of label
+    maps that are kept the earlier predict.json tells from which images they were made.
 
     Args:
         outputs: the folder, and what will be written.
-        record: how the predictions will be made.
+        record: how the predictions will be made, with the images of those alone that are not there yet.
         dataset: of the model.
         cases: those that will be predicted, of this part alone.
         go_on: keep their label maps.
@@ -109,7 +112,8 @@ def prepare_output(
         UserError: when it cannot be written to, or holds predictions that were made otherwise or nobody knows how.
     """
     out, ending = outputs.folder, outputs.ending
-    if not _holds_the_same(out, record, go_on=go_on):
+    before = _same_before(out, record, go_on=go_on)
+    if before is None:
         ours = set() if go_on else {path.name for case in cases for path in outputs.existing(case)}
         strangers = sorted(name for name in _predictions(out, ending) if name not in ours)
         if strangers:
@@ -128,7 +132,8 @@ def prepare_output(
     except OSError as error:
         raise UserError(f"{out} cannot be written to: {os.strerror(error.errno or 0)}.") from error
     write_dataset_json(out, dataset)
-    record.save(out / PREDICTION_RECORD)
+    images = {**(before.images if before is not None else {}), **record.images}
+    record.model_copy(update={"images": dict(sorted(images.items()))}).save(out / PREDICTION_RECORD)
 
 
 def write_dataset_json(folder: Path, dataset: DatasetJson) -> None:
@@ -139,26 +144,27 @@ def write_dataset_json(folder: Path, dataset: DatasetJson) -> None:
     write_text(folder / "dataset.json", dataset.model_dump_json(indent=2, by_alias=True, exclude_defaults=True) + "\n")
 
 
-def _holds_the_same(out: Path, record: PredictionRecord, *, go_on: bool) -> bool:
-    """Whether predict.json tells of predictions like these; False where there is none.
+def _same_before(out: Path, record: PredictionRecord, *, go_on: bool) -> PredictionRecord | None:
+    """The predict.json that is there, if it tells of predictions like these.
 
     Raises:
         UserError: with `go_on`, when it tells of others or cannot be read.
     """
     if not (out / PREDICTION_RECORD).is_file():
-        return False
+        return None
     try:
-        same = PredictionRecord.load(out / PREDICTION_RECORD).same_predictions(record)
+        before = PredictionRecord.load(out / PREDICTION_RECORD)
     except UserError:
         if go_on:
             raise
-        return False
+        return None
+    same = before.same_predictions(record)
     if go_on and not same:
         raise UserError(
             f"{out / PREDICTION_RECORD} tells of predictions by another model or other options; choose another folder, "
             "or leave out --continue to replace them."
         )
-    return same
+    return before if same else None
 
 
 def _predictions(out: Path, ending: str) -> list[str]:

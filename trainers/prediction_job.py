@@ -165,7 +165,9 @@ def _prepare(job: PredictionJob, ranks: Ranks, console: Console, ready: _Ready) 
     Raises:
         UserError: before earlier predictions are touched.
     """
+    from autodiffseg.file_hashes import hash_cases
     from autodiffseg.prediction_inputs import check_prediction_inputs
+    from autodiffseg.preprocessing.parallel import default_processes
 
     from .prediction_memory import forecast
 
@@ -174,8 +176,12 @@ def _prepare(job: PredictionJob, ranks: Ranks, console: Console, ready: _Ready) 
     bad: dict[str, str] = {}
     # The weights hold what the images are checked against: number of channels and file ending.
     files = check_prediction_inputs(job.source, dataset.file_ending, len(dataset.channels), unreadable=bad)
+    chosen = select_cases(sorted({*files, *bad}), parse_part(job.part))
+    bad = {case: fault for case, fault in bad.items() if case in chosen}
+    todo = {case: files[case] for case in chosen if case in files and not (go_on and outputs.is_done(case))}
     record = PredictionRecord(
         input=str(job.source.resolve()),
+        images=hash_cases(todo, threads=default_processes()),
         checkpoint=job.checkpoint,
         models=tuple(model.record() for model in models),
         postprocessing=ready.cleaning.rules,
@@ -184,13 +190,8 @@ def _prepare(job: PredictionJob, ranks: Ranks, console: Console, ready: _Ready) 
         versions=_versions(),
         **job.options.model_dump(),
     )
-    chosen = select_cases(sorted({*files, *bad}), parse_part(job.part))
     prepare_output(outputs, record, dataset, chosen, go_on=go_on)
 
-    bad = {case: fault for case, fault in bad.items() if case in chosen}
-    todo = {case: files[case] for case in chosen if case in files}
-    if go_on:
-        todo = {case: paths for case, paths in todo.items() if not outputs.is_done(case)}
     for line in _headline(models, job.checkpoint, len(todo), len(chosen)):
         console.print(line, soft_wrap=True)
     if ranks.size > 1:

@@ -10,6 +10,7 @@ import torch
 
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
+from autodiffseg.few_labels import keep_labelled
 from autodiffseg.fingerprint import Fingerprint
 from autodiffseg.folds import Fold, load_folds, select_fold
 from autodiffseg.invocation import command_line
@@ -22,7 +23,7 @@ from .checkpoints import LAST
 from .learner import Learner
 from .precision import Precision, choose_device, choose_precision
 from .provenance import git_revision, hardware, versions
-from .run_request import LearningRequest
+from .run_request import LearningRequest, RunRequest
 
 
 class Surroundings(NamedTuple):
@@ -46,6 +47,17 @@ class Surroundings(NamedTuple):
             UserError: when there is none.
         """
         return select_fold(load_folds(self.splits), name, self.store.cases(), source=self.splits)
+
+    def labelled(self, request: RunRequest) -> Fold:
+        """The fold that is asked for, with those of its training cases alone that shall count as labelled.
+
+        Raises:
+            UserError: when there is none, or it has fewer.
+        """
+        fold, count = self.fold(request.fold), request.n_labelled
+        if count is None:
+            return fold
+        return keep_labelled(fold, count, seed=request.label_seed, group=self.declared.group, name=request.fold)
 
 
 def surroundings(request: LearningRequest, workspace: Workspace) -> Surroundings:
@@ -104,7 +116,7 @@ def made_by(learner: Learner, plan: Plan) -> dict[str, Any]:
     """What run.json says of plan, options, machine and software."""
     return {
         "options": learner.options.model_dump(mode="json"),
-        "plan_hash": hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16],
+        "plan_hash": hash_of_plan(plan),
         "parameters": sum(parameter.numel() for parameter in learner.network.parameters()),
         "device": str(learner.device),
         "precision": learner.precision,
@@ -113,6 +125,11 @@ def made_by(learner: Learner, plan: Plan) -> dict[str, Any]:
         "git_revision": git_revision(),
         "command": command_line(),
     }
+
+
+def hash_of_plan(plan: Plan) -> str:
+    """As run.json has it: a plan of one name may have been changed."""
+    return hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16]
 
 
 def same_run(now: RunRecord, learner: Learner, folder: Path) -> RunRecord:

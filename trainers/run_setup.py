@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from autodiffseg.dataloading.batches import BatchSource
-from autodiffseg.few_labels import keep_labelled
 from autodiffseg.folds import Fold
 from autodiffseg.preprocessing.previous_stage import Watch
 from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
@@ -45,14 +44,8 @@ def prepare(
     options = read_settings(cls.Options, request.settings)
     found = surroundings(request, workspace)
     dataset, plan, configuration = found.dataset, found.plan, found.configuration
-    dataset_json, store, fold = found.declared, found.store, found.fold(request.fold)
-    notes = []
-    if request.n_labelled is not None:
-        few = keep_labelled(
-            fold, request.n_labelled, seed=request.label_seed, group=dataset_json.group, name=request.fold
-        )
-        notes.append(_labelled(few, fold))
-        fold = few
+    dataset_json, store, fold = found.declared, found.store, found.labelled(request)
+    notes = [] if request.n_labelled is None else [_labelled(fold, found.fold(request.fold))]
 
     tag = request.whole_tag
     check_tag(tag)

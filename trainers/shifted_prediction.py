@@ -1,4 +1,4 @@
-"""A shifted set predicted and scored by a trained fold, as far as that has not been done by its weights of today."""
+"""A shifted set predicted and scored by a trained fold, as far as that has not been done with the files of today."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def scored_shifted_set(
         summary = score_shifted(
             shifted, folder, declared.spec, ending=ending, metrics=SHOWN, processes=default_processes()
         )
-        write_summary(summary, folder, checkpoint="last", updates=record.iterations_done)
+        write_summary(
+            summary, folder, checkpoint="last", updates=record.iterations_done, references=shifted.reference_hash
+        )
     return shifted_scores(shifted, model, record)
 
 

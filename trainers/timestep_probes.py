@@ -21,6 +21,7 @@ from .backbone import Backbone, read_backbone
 from .checkpoints import trainer_class
 from .ensemble_run import run_folder
 from .options import read_settings
+from .run_conditions import Surroundings, hash_of_plan, surroundings
 from .run_request import RunRequest
 from .shifted_prediction import scored_shifted_set
 from .training_session import TrainingSession
@@ -72,7 +73,7 @@ class TimestepProbes:
                 precision=self.request.precision,
                 console=self.session.console,
             )
-        return ReadStep(step, self.decibels(step), domains)
+        return ReadStep(step, self.decibels(step), domains, record.transductive)
 
     def decibels(self, step: int) -> float:
         """The signal-to-noise ratio of a step in dB.
@@ -93,18 +94,18 @@ class TimestepProbes:
         record = RunRecord.load(folder / RECORD)
         return (
             record.finished
-            and record.iterations == self._iterations
+            and record.iterations == (request.iterations or self._found.plan.iterations)
+            and record.plan_hash == hash_of_plan(self._found.plan)
+            and record.training_cases == self._found.labelled(request).train
             and record.backbone == self._backbone.digest
             and _is_set_as(record, request, folder)
             and is_validated(folder, record)
         )
 
     @cached_property
-    def _iterations(self) -> int:
-        """Updates that are asked for."""
-        place, request = self.session.place, self.request
-        name = place.planned_dataset(request.dataset)
-        return request.iterations or place.plan(name, place.choose_plan(name, request.plan)).iterations
+    def _found(self) -> Surroundings:
+        """What a probe would be trained on now."""
+        return surroundings(self.request, self.session.place)
 
 
 def _is_set_as(record: RunRecord, request: RunRequest, folder: Path) -> bool:

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autodiffseg.command_options import DatasetArgument, DeviceOption, PlanOption, PrecisionOption, WorkspaceOption
+from autodiffseg.command_options import (
+    LARGEST_LABEL_SEED,
+    DatasetArgument,
+    DeviceOption,
+    PlanOption,
+    PrecisionOption,
+    WorkspaceOption,
+)
 from autodiffseg.errors import UserError
 
 from .training_options import (
@@ -42,7 +49,12 @@ def command(
     ] = None,
     label_seed: Annotated[
         int | None,
-        typer.Option("--label-seed", min=0, help="Of the order in which --n-labelled takes them. Default: 0."),
+        typer.Option(
+            "--label-seed",
+            min=0,
+            max=LARGEST_LABEL_SEED,
+            help="Of the order in which --n-labelled takes them. Default: 0.",
+        ),
     ] = None,
     backbone: Annotated[
         Path | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from autodiffseg.evaluation.caveats import seen_caveat
 from autodiffseg.evaluation.comparison import SIGNIFICANT, Comparison, Entrant
 from autodiffseg.evaluation.difference import ON_PAR_DICE
 from autodiffseg.evaluation.lesions import LEAST_IOU
@@ -144,7 +145,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
         )
     seen = [entrant.name for entrant in comparison.entrants if entrant.facts.get("transductive")]
     if seen:
-        yield f"The backbone of {', '.join(seen)} has seen images of cases that it is scored on, without their labels."
+        yield seen_caveat(seen)
     yield (
         "Empty masks: both empty is left out; one empty is Dice, IoU, NSD and LesionF1 0, and HD95, HD and ASSD the "
         "image diagonal."

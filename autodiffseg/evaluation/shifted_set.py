@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +19,10 @@ from autodiffseg.evaluation.overlap import LabelMap
 from autodiffseg.evaluation.placement import require_same_orientation
 from autodiffseg.evaluation.scoring import score_label_maps
 from autodiffseg.evaluation.summary import CaseScores, Summary, class_keys
+from autodiffseg.file_hashes import hash_cases, hash_of_text
 from autodiffseg.labels import LabelSpec
-from autodiffseg.preprocessing.parallel import for_each_case, useful_processes
+from autodiffseg.prediction_inputs import check_prediction_inputs
+from autodiffseg.preprocessing.parallel import default_processes, for_each_case, useful_processes
 
 DATASET_JSON = "dataset.json"
 PREDICTIONS = "shifted"
@@ -37,6 +41,8 @@ class ShiftedSet:
     declared: DatasetJson
     cases: tuple[str, ...]
     """Those that have a label, sorted."""
+    files: Mapping[str, tuple[Path, ...]]
+    """Case -> its images in channel order."""
 
     @property
     def classes(self) -> dict[str, str]:
@@ -48,6 +54,25 @@ class ShiftedSet:
         """The group of a case, where cases belong to groups."""
         return self.declared.group if self.declared.has_groups else None
 
+    @cached_property
+    def image_hashes(self) -> dict[str, str]:
+        """Case -> hash of its images, as they were when this was first asked; predict.json has the same.
+
+        Raises:
+            UserError: when one cannot be read.
+        """
+        return hash_cases(self.files, threads=default_processes())
+
+    @cached_property
+    def reference_hash(self) -> str:
+        """Of the label maps and what their integers mean, as they were when this was first asked.
+
+        Raises:
+            UserError: when one cannot be read.
+        """
+        maps = hash_cases({case: (self.reference(case),) for case in self.cases}, threads=default_processes())
+        return hash_of_text(json.dumps([self.declared.spec.model_dump(mode="json"), maps], sort_keys=True))
+
     def reference(self, case: str) -> Path:
         """The label map of a case."""
         return self.labels / f"{case}{self.declared.file_ending}"
@@ -57,22 +82,31 @@ class ShiftedSet:
         return fold / PREDICTIONS / self.name
 
 
-def read_shifted_set(images: Path, labels: Path, name: str) -> ShiftedSet:
-    """Look at a set; its dataset.json lies in the folder of the labels or beside that.
+def read_shifted_set(images: Path, labels: Path, name: str, *, model: DatasetJson) -> ShiftedSet:
+    """Look at a set that models of a dataset are to be tried on, before work starts.
+
+    Of the images only headers are read. The set's dataset.json lies in the folder of the labels or beside that.
+
+    Args:
+        images: folder of CASE_0000.ext.
+        labels: folder of CASE.ext.
+        name: of the set.
+        model: dataset.json of the models' dataset.
 
     Raises:
-        UserError: when a folder, the dataset.json or all labels are missing, or the name cannot be that of a folder.
+        UserError: when a folder, the dataset.json or all labels are missing, the name cannot be that of a folder, or
+            the models cannot predict the images or have not learned the classes.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"--shifted … {name}: letters, digits, '.', '-' and '_' are possible in the name.")
     for folder in (images, labels):
         if not folder.is_dir():
             raise UserError(f"--shifted: {folder} is no folder; give folders of images and of labels, and a name.")
-    found = [folder / DATASET_JSON for folder in (labels, labels.resolve().parent)]
-    path = next((path for path in found if path.is_file()), None)
+    places = [folder / DATASET_JSON for folder in (labels, labels.resolve().parent)]
+    path = next((path for path in places if path.is_file()), None)
     if path is None:
         raise UserError(
-            f"--shifted: neither {found[0]} nor {found[1]} exists; a dataset.json must say what the labels mean."
+            f"--shifted: neither {places[0]} nor {places[1]} exists; a dataset.json must say what the labels mean."
         )
     declared = DatasetJson.load(path)
     ending = declared.file_ending
@@ -83,7 +117,16 @@ def read_shifted_set(images: Path, labels: Path, name: str) -> ShiftedSet:
     )
     if not cases:
         raise UserError(f"--shifted: {labels} holds no {ending} file, which {path} says its labels are.")
-    return ShiftedSet(name, images, labels, declared, tuple(cases))
+    files = check_prediction_inputs(images, model.file_ending, len(model.channels))
+    missing = [case for case in cases if case not in files]
+    if missing:
+        raise UserError(
+            f"--shifted: {images} has no image of {len(missing)} of the {len(cases)} cases that {labels} has (first: "
+            f"{missing[0]}_0000{model.file_ending}); add what is missing, or remove the labels."
+        )
+    found = ShiftedSet(name, images, labels, declared, tuple(cases), {case: files[case] for case in cases})
+    translation(model.spec, found)
+    return found
 
 
 def translation(model: LabelSpec, shifted: ShiftedSet) -> dict[int, int]:

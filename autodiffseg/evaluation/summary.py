@@ -39,9 +39,9 @@ CONVENTIONS = {
     "foreground_mean": "mean of the means of the foreground classes or regions",
 }
 
-NOTES = ("checkpoint", "updates", "sampling", "passes", "prediction_seconds", "peak_memory_gb")
+NOTES = ("checkpoint", "updates", "sampling", "passes", "prediction_seconds", "peak_memory_gb", "references")
 """What `validate` adds: the weights scored, how they were sampled, how many network calls a patch took, and the wall
-time and memory of predicting all cases."""
+time and memory of predicting all cases. The last is of shifted sets alone: a hash of what was scored against."""
 
 Scores = dict[str, float]
 """Metric -> value."""

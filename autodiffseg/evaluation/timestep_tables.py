@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from autodiffseg.evaluation.caveats import seen_caveat
 from autodiffseg.evaluation.paired_scores import foreground_means
 from autodiffseg.evaluation.report_table import Cell, ReportTable
 from autodiffseg.evaluation.statistics import Values, mean_of, std_of
@@ -27,6 +28,8 @@ class ReadStep(NamedTuple):
     """10·log₁₀ of its signal-to-noise ratio, for images of variance 1."""
     domains: Mapping[str, Summary]
     """Domain -> scores."""
+    transductive: bool = False
+    """Whether the denoiser has seen images that are validated."""
 
 
 def timesteps_table(read: Sequence[ReadStep], *, title: str, notes: Sequence[str]) -> ReportTable:
@@ -47,7 +50,9 @@ def timesteps_table(read: Sequence[ReadStep], *, title: str, notes: Sequence[str
         f"Cases: {counts}. Dice: mean, and standard deviation over cases, of a case's mean over the classes that its "
     )
     told += "own dataset declares; then means per class."
-    return ReportTable(title, tuple(header), tuple(digits), tuple(rows), (told, EMPTY_MASKS, *notes))
+    seen = [str(one.step) for one in read if one.transductive]
+    caveats = [seen_caveat([f"the probes (step {', '.join(seen)})"])] if seen else []
+    return ReportTable(title, tuple(header), tuple(digits), tuple(rows), (told, EMPTY_MASKS, *caveats, *notes))
 
 
 def timestep_panels(read: Sequence[ReadStep]) -> dict[str, dict[str, list[float]]]:

@@ -106,8 +106,9 @@ def command(
 
       autodiffseg benchmark JSRT --n-labelled 1 3 all --label-seeds 0 1 2 --shifted other/images other/labels Other
     """
-    from autodiffseg.evaluation.shifted_set import read_shifted_set, translation
+    from autodiffseg.evaluation.shifted_set import read_shifted_set
     from autodiffseg.few_labels import read_counts
+    from autodiffseg.folds import require_held_out
     from autodiffseg.runs import check_tag
     from autodiffseg.workflows.study import Study
     from autodiffseg.workspace import Workspace
@@ -139,15 +140,12 @@ def command(
         counts=read_counts(n_labelled or ["all"]),
         label_seeds=_unique("--label-seeds", label_seeds or [0]),
         backbone=backbone,
-        shifted=read_shifted_set(*shifted) if shifted is not None else None,
+        shifted=read_shifted_set(*shifted, model=_declared(place, name, dataset)) if shifted is not None else None,
     )
     if label_seeds and study.counts == (None,):
         raise UserError("--label-seeds chooses among the cases for --n-labelled; give that too, or leave it out.")
     _check_backbone(study)
-    if study.shifted is not None:
-        translation(_declared(place, name, dataset).spec, study.shifted)
-    if "all" in study.folds:
-        raise UserError("--fold all trains on every case, so none is left to compare on; name folds by number.")
+    require_held_out(study.folds)
     study.check_labels()
     was_planned = study.is_planned
     _announce(study)

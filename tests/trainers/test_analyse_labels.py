@@ -110,6 +110,29 @@ def test_scores_that_are_older_than_the_predictions_are_made_anew(
     assert scores.stat().st_mtime > earlier + 0.5
 
 
+def test_other_images_under_the_same_name_are_predicted_and_other_labels_scored(
+    place: Path, analyse: Analyse, phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    analyse(*shifted(phantom_raw))
+    images = shutil.copytree(phantom_raw / "imagesTs", tmp_path / "images")
+    labels = shutil.copytree(phantom_raw / "labelsTs", tmp_path / "labels")
+    shutil.copy(phantom_raw / "dataset.json", tmp_path / "dataset.json")
+    asked = ("--n-labelled", "all", "--shifted", str(images), str(labels), "Other")
+    capsys.readouterr()
+    first = analyse(*asked)
+    assert "Predicting" not in capsys.readouterr().out  # it has only moved
+    for folder in (images, labels):
+        one, two = sorted(folder.glob("*.nii.gz"))
+        shutil.copy(one, two)
+        changed = analyse(*asked)
+        assert ("Predicting" in capsys.readouterr().out) == (folder == images)
+        assert changed != first
+        first = changed
+    folder = fold(place) / "shifted" / "Other"
+    made = [(folder / name.name).read_bytes() for name in sorted(labels.glob("*.nii.gz"))]
+    assert made[0] == made[1]
+
+
 def test_numbers_of_labels_choose_the_rows(analyse: Analyse) -> None:
     assert [row["labels"] for row in analyse("--n-labelled", "all")] == ["4"]
     assert [row["labels"] for row in analyse("--n-labelled", "1", "all")] == ["1", "4"]

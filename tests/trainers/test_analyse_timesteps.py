@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from autodiffseg.cli import run
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import load_summary
 from autodiffseg.plans import DiffusionPlan
+from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.timestep_probes import decibels_of, read_timesteps
 
 NAME = "Dataset900_Phantom"
@@ -27,16 +29,21 @@ def place(phantom_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return shutil.copytree(phantom_backbone, tmp_path_factory.mktemp("probes") / "workspace")
 
 
+def ask(place: Path, timesteps: str, *more: str) -> int:
+    """The exit code of an analysis with one label and two updates."""
+    arguments = ["analyse", "timesteps", "Phantom", "3d_fullres", "--backbone", str(place / "backbone.pt")]
+    arguments += ["--timesteps", timesteps, "--n-labelled", "1", "--iterations", "2", "--workspace", str(place)]
+    arguments += ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--set", "validation_batches=1"]
+    return run([*arguments, *more])
+
+
 @pytest.fixture
 def analyse(place: Path, tmp_path: Path) -> Analyse:
     """A function that analyses and gives the rows of the table."""
 
     def analyse(timesteps: str, *more: str) -> list[dict[str, str]]:
         out = tmp_path / "out"
-        arguments = ["analyse", "timesteps", "Phantom", "3d_fullres", "--backbone", str(place / "backbone.pt")]
-        arguments += ["--timesteps", timesteps, "--n-labelled", "1", "--iterations", "2", "--workspace", str(place)]
-        arguments += ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--set", "validation_batches=1"]
-        assert run([*arguments, "-o", str(out), *more]) == 0
+        assert ask(place, timesteps, "-o", str(out), *more) == 0
         names = {f"timesteps{end}" for end in (".md", ".csv", "_cases.csv", ".png")}
         assert {path.name for path in out.iterdir()} == names
         with (out / "timesteps.csv").open(newline="", encoding="utf-8") as file:
@@ -73,10 +80,55 @@ def test_a_probe_that_was_trained_otherwise_is_not_taken_for_the_one_asked_for(
     place: Path, analyse: Analyse, more: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     analyse("1")
-    arguments = ["analyse", "timesteps", "Phantom", "3d_fullres", "--backbone", str(place / "backbone.pt")]
-    arguments += ["--timesteps", "1", "--n-labelled", "1", "--iterations", "2", "--workspace", str(place)]
-    arguments += ["--device", "cpu", "--precision", "fp32", "--num-workers", "0", "--set", "validation_batches=1"]
+    assert ask(place, "1", *more) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_line_tells_that_the_denoiser_has_seen_what_is_validated(
+    place: Path, analyse: Analyse, tmp_path: Path
+) -> None:
+    analyse("1")
+    path = place / "results" / NAME / "linear-probe__cpu__3d_fullres__t1-n1-ls0" / "fold_0" / "run.json"
+    before = path.read_bytes()
+    RunRecord.load(path).model_copy(update={"transductive": True}).save(path)
+    analyse("1,500")
+    path.write_bytes(before)
+    text = (tmp_path / "out" / "timesteps.md").read_text(encoding="utf-8")
+    assert "The pretrained weights of the probes (step 1) have seen images of cases that are validated" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--fold", "all"), "--fold all trains on every case, so none is left to compare on"),
+        (("--trainer", "finetune-ddpm"), "the trainer finetune-ddpm reads no features at noise levels; ledm, ledme,"),
+    ],
+)
+def test_what_cannot_be_probed_is_refused_before_work(
+    tmp_path: Path, more: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["analyse", "timesteps", "Phantom", "3d_fullres", "--backbone", "b.pt", "--workspace", str(tmp_path)]
     assert run([*arguments, *more]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"), [({"plan_hash": "another"}, "has plan_hash"), ({"training_cases": ("x",)}, "training_cases")]
+)
+def test_a_probe_of_another_plan_or_other_cases_is_not_put_beside_new_ones(
+    place: Path,
+    analyse: Analyse,
+    tmp_path: Path,
+    changed: dict[str, Any],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    analyse("1")
+    path = place / "results" / NAME / "linear-probe__cpu__3d_fullres__t1-n1-ls0" / "fold_0" / "run.json"
+    before = path.read_bytes()
+    RunRecord.load(path).model_copy(update=changed).save(path)
+    assert ask(place, "1") == 2
+    path.write_bytes(before)
     assert told in capsys.readouterr().err
 
 

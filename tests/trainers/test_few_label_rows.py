@@ -29,23 +29,31 @@ def leave(
     tag: str = "",
     seed: int = 0,
     backbone: str = "",
+    transductive: bool = False,
+    checkpoint: str = "last",
+    fold: str = "0",
 ) -> None:
     """A validated training."""
     whole = whole_tag(tag, seed, n, label_seed)
-    folder = fold_folder(workspace.results("D") / run_name(trainer, "cpu", "2d", whole), "0")
+    folder = fold_folder(workspace.results("D") / run_name(trainer, "cpu", "2d", whole), fold)
     RunRecord(
-        dataset="D", trainer=trainer, plan="cpu", configuration="2d", tag=whole, fold="0", seed=seed, options={},
+        dataset="D", trainer=trainer, plan="cpu", configuration="2d", tag=whole, fold=fold, seed=seed, options={},
         plan_hash="", n_labelled=n, label_seed=label_seed, training_cases=("a", "b", "c", "d")[:n], iterations=1,
-        iterations_done=1, finished=True, backbone=backbone,
+        iterations_done=1, finished=True, backbone=backbone, transductive=transductive,
     ).save(folder / "run.json")  # fmt: skip
     case = CaseScores("e", {"1": {"Dice": 0.5, "HD95": 1.0, "n_pred": 1, "n_ref": 1}}, "e", "e")
-    write_summary(Summary({"1": "lung"}, (case,)), folder / "validation", checkpoint="last", updates=1, passes=1)
+    write_summary(Summary({"1": "lung"}, (case,)), folder / "validation", checkpoint=checkpoint, updates=1, passes=1)
 
 
 def places(workspace: Workspace, **wanted: Any) -> dict[Place, list[str]]:
     chosen = Wanted(each_training=True, **wanted)
     (domain,) = find_rows(workspace, "D", DECLARED, chosen, [], lambda *_: pytest.fail("nothing is shifted")).domains
     return {place: sorted(trainings) for place, trainings in domain.trainings.items()}
+
+
+def notes(workspace: Workspace) -> list[str]:
+    every = Wanted(each_training=True)
+    return find_rows(workspace, "D", DECLARED, every, [], lambda *_: pytest.fail("nothing is shifted")).notes
 
 
 def test_trainings_of_other_label_seeds_and_seeds_are_one_row_and_all_labels_are_counted(tmp_path: Path) -> None:
@@ -67,8 +75,39 @@ def test_trainings_of_a_row_that_differ_in_more_than_seeds_are_told_of(tmp_path:
     for label_seed, backbone in enumerate(("one", "one", "another")):
         leave(workspace, "tedm", 3, label_seed, backbone=backbone)
         leave(workspace, "tedm", 1, label_seed, backbone="one")
-    found = find_rows(workspace, "D", DECLARED, Wanted(each_training=True), [], lambda *_: pytest.fail("not shifted"))
-    assert found.notes == ["tedm, 3 labels: its trainings differ in backbone too, not in their seeds alone."]
+    assert notes(workspace) == [
+        "tedm with 3 labels: its trainings differ in backbone too, not in their seeds alone.",
+    ]
+
+
+def test_rows_are_named_whose_weights_have_seen_what_is_validated_or_were_chosen_on_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    leave(workspace, "supervised", 1)
+    leave(workspace, "ledm", 1, checkpoint="best")
+    for labels in (3, 1):
+        leave(workspace, "tedm", labels, backbone="one", transductive=True)
+    leave(workspace, "tedm", 1, backbone="one", fold="1")  # whose validation cases that backbone has not seen
+    assert notes(workspace) == [
+        "The pretrained weights of tedm with 1 label, tedm with 3 labels have seen images of cases that are "
+        "validated, without their labels (transductive).",
+        "Of ledm with 1 label the best checkpoint is validated, which was chosen on these very cases.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"transductive": True}, "what their pretrained weights have seen"),
+        ({"checkpoint": "best"}, "the checkpoint that is validated"),
+    ],
+)
+def test_a_row_of_trainings_that_are_too_good_and_others_is_told_of(
+    tmp_path: Path, other: dict[str, Any], told: str
+) -> None:
+    workspace = Workspace(tmp_path)
+    leave(workspace, "tedm", 1, 0, backbone="one")
+    leave(workspace, "tedm", 1, 1, backbone="one", **other)
+    assert notes(workspace)[0] == (f"tedm with 1 label: its trainings differ in {told} too, not in their seeds alone.")
 
 
 def test_of_two_runs_on_the_same_labels_and_seeds_one_is_left_out_and_told_of(tmp_path: Path) -> None:

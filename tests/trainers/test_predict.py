@@ -254,6 +254,22 @@ def test_continue_leaves_alone_what_is_there(images: Path, model: Path, tmp_path
 
 
 @pytest.mark.usefixtures("trainers")
+def test_the_folder_says_which_images_each_label_map_was_made_of(images: Path, model: Path, tmp_path: Path) -> None:
+    def told() -> dict[str, str]:
+        return dict(json.loads((tmp_path / "out" / "predict.json").read_text())["images"])
+
+    for part in ("0/2", "1/2"):
+        assert predict(images, tmp_path / "out", model, "--part", part) == 0
+    before = told()
+    assert list(before) == ["a", "b", "c"]
+    (images / "a_0000.nii.gz").write_bytes((images / "b_0000.nii.gz").read_bytes())
+    assert predict(images, tmp_path / "out", model, "--continue") == 0
+    assert told() == before  # that label map is still the one of the earlier image
+    assert predict(images, tmp_path / "out", model) == 0
+    assert told() == {**before, "a": before["b"]}
+
+
+@pytest.mark.usefixtures("trainers")
 def test_continue_refuses_label_maps_of_unknown_origin(images: Path, model: Path, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "out"
     out.mkdir()

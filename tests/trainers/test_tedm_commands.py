@@ -103,5 +103,5 @@ def test_a_comparison_says_whose_backbone_has_seen_the_cases(trained_phantom: Pa
     assert run(["compare", "Phantom", *places]) == 0
     told = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert sorted(entrant["name"] for entrant in told["entrants"]) == ["recycling", "supervised (transductive)"]
-    assert "The backbone of supervised (transductive) has seen images of cases" in "".join(told["notes"])
+    assert "The pretrained weights of supervised (transductive) have seen images of cases" in "".join(told["notes"])
     assert f"{'ab' * 8} (transductive)" in page.read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ import typer
 
 from autodiffseg.checkpoint_file import checkpoint_id
 from autodiffseg.cli import build_app, run
+from autodiffseg.dataset import group_case_files
+from autodiffseg.file_hashes import hash_cases
 from autodiffseg.runs import RunRecord
 from autodiffseg.workflows.study import Labels
 
@@ -41,7 +43,8 @@ def leave_prediction(place: Path, tag: str, phantom_raw: Path) -> Path:
     folder = fold / "shifted" / "Other"
     folder.mkdir(parents=True)
     used = {"0": checkpoint_id(fold / "checkpoint_last.pt")}
-    (folder / "predict.json").write_text(json.dumps({"models": [{"checkpoints": used}]}))
+    images = hash_cases(group_case_files(phantom_raw / "imagesTs", ".nii.gz"), threads=1)
+    (folder / "predict.json").write_text(json.dumps({"models": [{"checkpoints": used}], "images": images}))
     for label in (phantom_raw / "labelsTs").iterdir():
         shutil.copy(label, folder / label.name)
     return folder
@@ -94,6 +97,19 @@ def test_rows_and_predictions_that_are_there_are_skipped(place: Path, phantom_ra
     assert parse(again[0])["go_on"]
     (folder.parents[1] / "checkpoint_last.pt").write_bytes(b"trained on since")
     assert not parse(typed(place, *asked)[1][0])["go_on"]
+
+
+def test_another_set_of_the_same_name_and_cases_is_predicted_from_the_start(
+    place: Path, phantom_raw: Path, tmp_path: Path
+) -> None:
+    leave(place, "supervised", tag="n1-ls0")
+    leave_prediction(place, "n1-ls0", phantom_raw)
+    images = shutil.copytree(phantom_raw / "imagesTs", tmp_path / "images")
+    first, second = sorted(images.iterdir())
+    shutil.copy(first, second)
+    other = ("--shifted", str(images), str(phantom_raw / "labelsTs"), "Other")
+    step = parse(typed(place, "--n-labelled", "1", *other)[1][0])
+    assert (step["source"], step["go_on"]) == (images, False)
 
 
 def test_only_the_trainers_that_read_a_backbone_are_given_it(
@@ -155,6 +171,15 @@ def test_a_shifted_set_of_other_classes_is_refused(
     (tmp_path / "labels" / "dataset.json").write_text(json.dumps({**declared, "labels": {"background": 0, "liver": 1}}))
     assert typed(place, "--shifted", str(phantom_raw / "imagesTs"), str(tmp_path / "labels"), "Other") == (2, [])
     assert "Other declares the class 'liver'" in capsys.readouterr().err
+
+
+def test_a_shifted_set_that_lacks_images_is_refused_before_anything_is_trained(
+    place: Path, phantom_raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = shutil.copytree(phantom_raw / "imagesTs", tmp_path / "images")
+    next(images.iterdir()).unlink()
+    assert typed(place, "--shifted", str(images), str(phantom_raw / "labelsTs"), "Other") == (2, [])
+    assert "has no image of 1 of the 2 cases" in capsys.readouterr().err
 
 
 def test_labels_are_told_in_words() -> None:
