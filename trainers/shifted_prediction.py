@@ -19,6 +19,9 @@ from .prediction_job import PredictionJob, run_prediction
 from .prediction_options import PredictionOptions, WantedOutputs
 from .resources import Resources, default_writers
 
+METRICS = (*SHOWN, "Precision", "Sensitivity")
+"""The last two tell whether a model marks too much or too little of another domain."""
+
 
 def scored_shifted_set(
     shifted: ShiftedSet,
@@ -57,7 +60,7 @@ def scored_shifted_set(
         state = ShiftedState.PREDICTED
     if state is ShiftedState.PREDICTED:
         summary = score_shifted(
-            shifted, folder, declared.spec, ending=ending, metrics=SHOWN, processes=default_processes()
+            shifted, folder, declared.spec, ending=ending, metrics=METRICS, processes=default_processes()
         )
         write_summary(
             summary, folder, checkpoint="last", updates=record.iterations_done, references=shifted.reference_hash

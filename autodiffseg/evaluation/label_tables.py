@@ -25,8 +25,8 @@ from autodiffseg.evaluation.marked_table import MarkedTable
 from autodiffseg.evaluation.metrics import find_metric
 from autodiffseg.evaluation.report_table import Cell, ReportTable
 
-METRICS = ("Dice", "HD95")
-"""In the file of all scores."""
+METRICS = ("Dice", "HD95", "Precision", "Sensitivity")
+"""In the file of all scores; the last two tell a method that marks too much from one that marks too little."""
 
 
 class LabelCurves(NamedTuple):

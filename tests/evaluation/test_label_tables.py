@@ -28,7 +28,7 @@ EASE = np.linspace(-0.1, 0.1, 12)
 
 def scores(dice: float) -> dict[str, CaseScores]:
     return {
-        case: CaseScores(case, {"1": {"Dice": dice + ease, "HD95": math.nan}}, "", "")
+        case: CaseScores(case, {"1": {"Dice": dice + ease, "HD95": math.nan, "Precision": 0.75}}, "", "")
         for case, ease in zip(CASES, EASE + np.resize([0.001, -0.001, 0.002], 12), strict=True)
     }
 
@@ -96,4 +96,5 @@ def test_all_scores_are_in_one_file(curves: LabelCurves) -> None:
     assert len(rows) == 12 * 5
     first = next(row for row in rows if (row["domain"], row["labels"], row["method"]) == ("away", "1", "other"))
     assert (first["training"], first["case"], first["class"], first["HD95"]) == ("0.0.0", "case_00", "lung", "")
+    assert (first["Precision"], first["Sensitivity"]) == ("0.75", "")
     assert float(first["Dice"]) == pytest.approx(0.4 - 0.1 + 0.001)
