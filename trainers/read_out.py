@@ -112,8 +112,12 @@ class ReadOutTrainer(PretrainedTrainer):
             self.network.head.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
 
     def take_over(self, backbone: Backbone) -> None:
-        """Put its weights beneath the head, and take the levels of its schedule."""
+        """Put its weights beneath the head, and take the levels of its schedule.
+
+        The steps are put down anew as well: weights of another training, taken over before, came with those it read.
+        """
         self.network.backbone.load_state_dict(backbone.weights)
+        self.network.timesteps.copy_(torch.tensor(cast(ReadOutOptions, self.options).timesteps))
         self.network.log_snr.copy_(self._log_snr(backbone.record.diffusion))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:

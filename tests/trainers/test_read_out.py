@@ -18,7 +18,7 @@ from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import Sampling
 from autodiffseg.trainers import read_out
 from autodiffseg.trainers.backbone import read_backbone
-from autodiffseg.trainers.checkpoints import LAST, load_trainer, save_checkpoint
+from autodiffseg.trainers.checkpoints import LAST, initialise_from, load_trainer, save_checkpoint
 from autodiffseg.trainers.training_memory import bare_loop
 
 Make = Callable[..., Any]
@@ -297,6 +297,22 @@ def test_which_steps_there_are_is_for_the_backbone_to_say(
     assert torch.equal(loaded.network.log_snr, trainer.network.log_snr)
     with pytest.raises(UserError, match=r"--timesteps 10,2000: the backbone was trained on the steps 0 to 1999"):
         bare_loop(make_trainer("tedm", settings=(settings[0], "timesteps=10,2000")))
+
+
+def test_steps_and_levels_are_its_own_whatever_weights_it_begins_with(
+    make_trainer: Make, save_backbone: Save, tmp_path: Path
+) -> None:
+    path = f"backbone={save_backbone()}"
+    other, alone, begun = (
+        make_trainer("ledme", settings=(path, f"timesteps={steps}")) for steps in ("50,150,250", "1,10,25", "1,10,25")
+    )
+    bare_loop(other)
+    save_checkpoint(tmp_path / "other.pt", other, "ledme")
+    initialise_from(begun, tmp_path / "other.pt")
+    bare_loop(begun)
+    bare_loop(alone)
+    assert begun.network.timesteps.tolist() == [1, 10, 25]
+    assert torch.equal(begun.network.log_snr, alone.network.log_snr)
 
 
 def test_a_cascade_is_refused(make_trainer: Make) -> None:
