@@ -110,6 +110,22 @@ def test_the_options_of_train_become_settings_of_those_who_have_them() -> None:
         pretrained_settings("recycling", backbone=None, timesteps="1")
 
 
+def test_from_scratch_is_for_those_who_have_such_a_twin_and_read_no_backbone_then(
+    make_trainer: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch = pretrained_settings("finetune-ddpm", backbone=None, timesteps=None, from_scratch=True)
+    assert make_trainer("finetune-ddpm", settings=tuple(scratch)).needs_backbone is False
+    train = ["train", "1", "2d", "0", "--from-scratch", "--trainer"]
+    assert run([*train, "tedm"]) != 0
+    assert "--from-scratch: the trainer tedm trains no twin without a backbone; finetune-ddpm does." in (
+        capsys.readouterr().err
+    )
+    assert run([*train, "finetune-ddpm", "--backbone", "b.pt"]) != 0
+    assert "--from-scratch reads no backbone, and --backbone b.pt names one; leave" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--set: from_scratch=true reads no backbone, and backbone=.*b\.pt names one"):
+        make_trainer("finetune-ddpm", settings=(*scratch, "backbone=b.pt"))
+
+
 def test_train_refuses_a_backbone_that_its_trainer_does_not_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "1", "2d", "0", "--trainer", "supervised", "--backbone", "b.pt"]) != 0
     assert "the trainer supervised reads no pretrained backbone" in capsys.readouterr().err
