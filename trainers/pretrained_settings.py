@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autodiffseg import registry
 from autodiffseg.errors import UserError
 
 from .checkpoints import trainer_class
-from .ensemble import is_ensemble
+from .ensemble import is_ensemble, read_members
 
 LACKS = {
     "backbone": "reads no pretrained backbone",
@@ -19,31 +20,41 @@ LACKS = {
 
 
 def pretrained_settings(
-    trainer: str, *, backbone: Path | None, timesteps: str | None, from_scratch: bool = False
+    trainer: str, settings: Sequence[str], *, backbone: Path | None, timesteps: str | None, from_scratch: bool = False
 ) -> list[str]:
-    """What is given as settings `name=value`; those of an ensemble are its members'.
+    """What is given as settings `name=value`, which are those of an ensemble's members that have them.
+
+    Args:
+        trainer: or ensemble.
+        settings: what else is set; those of an ensemble name its members.
+        backbone: as given with `--backbone`.
+        timesteps: as given with `--timesteps`.
+        from_scratch: whether `--from-scratch` was given.
 
     Raises:
-        UserError: when the trainer has no such option, and the message names those that have; or when a backbone is
+        UserError: when there is no such option, and the message names the trainers that have it; or when a backbone is
             named that would not be read.
     """
     if from_scratch and backbone is not None:
-        raise UserError(
-            f"--from-scratch reads no backbone, and --backbone {backbone} names one; leave one of them out."
-        )
+        raise UserError(f"--from-scratch reads no backbone, and --backbone {backbone} names one; leave one out.")
     given = {"backbone": backbone, "timesteps": timesteps, "from_scratch": "true" if from_scratch else None}
-    settings = []
-    for name, value in given.items():
-        if value is None:
-            continue
-        if not is_ensemble(trainer) and not _has(trainer, name):
-            able = sorted(known for known in registry.known(registry.TRAINERS) if _has(known, name))
-            raise UserError(
-                f"--{name.replace('_', '-')}: the trainer {trainer} {LACKS[name]}; {', '.join(able)} "
-                f"{'does' if len(able) == 1 else 'do'}."
-            )
-        settings.append(f"{name}={value}")
-    return settings
+    asked = {name: value for name, value in given.items() if value is not None}
+    if asked:
+        learners = read_members(trainer, settings).members if is_ensemble(trainer) else (trainer,)
+        for name in asked:
+            _require_known(name, trainer, learners)
+    return [f"{name}={value}" for name, value in asked.items()]
+
+
+def _require_known(option: str, trainer: str, learners: Sequence[str]) -> None:
+    """Refuse an option that neither the trainer nor, of an ensemble, one of its members has."""
+    if any(_has(learner, option) for learner in learners):
+        return
+    who = f"every member of {trainer} ({', '.join(learners)})" if is_ensemble(trainer) else f"the trainer {trainer}"
+    able = sorted(known for known in registry.known(registry.TRAINERS) if _has(known, option))
+    raise UserError(
+        f"--{option.replace('_', '-')}: {who} {LACKS[option]}; {', '.join(able)} {'does' if len(able) == 1 else 'do'}."
+    )
 
 
 def _has(trainer: str, option: str) -> bool:

@@ -88,7 +88,8 @@ def command(
 
     An ensemble trains what lacks of its members, each as a run of its own with these options, and validates the
     mean of their probabilities. Its own run has no weights; it names its members. By default they are supervised and
-    recycling; --set members=… names others.
+    recycling; --set members=… names others. --backbone, --timesteps and --from-scratch are for those members that have
+    such an option; other settings are for all.
 
     tedm, ledm, ledme and linear-probe train a small head on the features of a frozen network that was pretrained on
     unlabelled images: --backbone names its checkpoint, which prediction does not need any more. finetune-ddpm trains
@@ -131,7 +132,9 @@ def command(
         precision=precision,
         settings=[
             *(settings or ()),
-            *pretrained_settings(trainer, backbone=backbone, timesteps=timesteps, from_scratch=from_scratch),
+            *pretrained_settings(
+                trainer, settings or (), backbone=backbone, timesteps=timesteps, from_scratch=from_scratch
+            ),
         ],
         n_labelled=n_labelled,
         label_seed=label_seed or 0,

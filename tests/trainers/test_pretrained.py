@@ -98,22 +98,33 @@ def test_a_backbone_may_be_named_from_anywhere(
 
 def test_the_options_of_train_become_settings_of_those_who_have_them() -> None:
     path = Path("b.pt")
-    assert pretrained_settings("tedm", backbone=path, timesteps="1,10") == ["backbone=b.pt", "timesteps=1,10"]
-    assert pretrained_settings("supervised", backbone=None, timesteps=None) == []
+    assert pretrained_settings("tedm", (), backbone=path, timesteps="1,10") == ["backbone=b.pt", "timesteps=1,10"]
+    assert pretrained_settings("supervised", (), backbone=None, timesteps=None) == []
     with pytest.raises(
         UserError, match=r"--backbone: the trainer supervised reads no pretrained backbone; .*ledm.* do"
     ):
-        pretrained_settings("supervised", backbone=path, timesteps=None)
+        pretrained_settings("supervised", (), backbone=path, timesteps=None)
     with pytest.raises(
         UserError, match=r"--timesteps: the trainer recycling reads no features at noise levels; .*tedm"
     ):
-        pretrained_settings("recycling", backbone=None, timesteps="1")
+        pretrained_settings("recycling", (), backbone=None, timesteps="1")
+
+
+def test_an_option_that_no_member_of_an_ensemble_has_is_refused_as_it_was_typed() -> None:
+    chosen = ("members=supervised,tedm",)
+    assert pretrained_settings("ensemble", chosen, backbone=Path("b.pt"), timesteps=None) == ["backbone=b.pt"]
+    with pytest.raises(
+        UserError, match=r"^--backbone: every member of ensemble \(supervised, recycling\) reads no .*; finetune-ddpm, "
+    ):
+        pretrained_settings("ensemble", (), backbone=Path("b.pt"), timesteps=None)
+    with pytest.raises(UserError, match=r"^--from-scratch: every member of ensemble .*; finetune-ddpm does"):
+        pretrained_settings("ensemble", chosen, backbone=None, timesteps=None, from_scratch=True)
 
 
 def test_from_scratch_is_for_those_who_have_such_a_twin_and_read_no_backbone_then(
     make_trainer: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scratch = pretrained_settings("finetune-ddpm", backbone=None, timesteps=None, from_scratch=True)
+    scratch = pretrained_settings("finetune-ddpm", (), backbone=None, timesteps=None, from_scratch=True)
     assert make_trainer("finetune-ddpm", settings=tuple(scratch)).needs_backbone is False
     train = ["train", "1", "2d", "0", "--from-scratch", "--trainer"]
     assert run([*train, "tedm"]) != 0
