@@ -148,9 +148,21 @@ def read_backbone(path: Path) -> Backbone:
     Raises:
         UserError: when it is missing, damaged or no backbone.
     """
-    file = _checkpoint_in(path) if path.is_dir() else path
+    file = _file_at(path)
     record, weights = _record_and_weights(read_checkpoint(file), file)
     return Backbone(record, weights, sha256_of(file), file)
+
+
+def backbone_digest(path: Path) -> str:
+    """The hash by which runs know a backbone; nothing else of it is read.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    file = _file_at(path)
+    if not file.is_file():
+        raise UserError(f"--backbone {path} does not exist; `autodiffseg pretrain` makes one.")
+    return sha256_of(file)
 
 
 def _record_and_weights(content: dict[str, Any], file: Path) -> tuple[BackboneRecord, dict[str, Tensor]]:
@@ -233,13 +245,15 @@ def _has_seen(record: BackboneRecord, source: Path, validation_cases: Sequence[s
     return bool(seen)
 
 
-def _checkpoint_in(folder: Path) -> Path:
-    """The checkpoint of a folder; where it holds such folders instead, they are named."""
-    if (folder / LAST).is_file():
-        return folder / LAST
-    inner = sorted(path.parent.name for path in folder.glob(f"*/{LAST}"))
+def _file_at(path: Path) -> Path:
+    """The file itself, or the checkpoint of a folder; where that holds such folders instead, they are named."""
+    if not path.is_dir():
+        return path
+    if (path / LAST).is_file():
+        return path / LAST
+    inner = sorted(found.parent.name for found in path.glob(f"*/{LAST}"))
     cure = f"name one of its folders {', '.join(inner[:5])}" if inner else "`autodiffseg pretrain` makes one"
-    raise UserError(f"{folder} holds no {LAST}; {cure}.")
+    raise UserError(f"{path} holds no {LAST}; {cure}.")
 
 
 def _require_whole(record: BackboneRecord, weights: dict[str, Any], file: Path) -> None:

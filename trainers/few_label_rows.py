@@ -16,6 +16,7 @@ from autodiffseg.runs import RunRecord, asked_tag, fold_records
 from autodiffseg.workspace import Workspace
 
 from .entrants import Wanted, find_entrants
+from .options import without_places
 
 Trainings = dict[Place, dict[str, Mapping[str, CaseScores]]]
 ScoreShifted = Callable[[ShiftedSet, Path, RunRecord], Summary]
@@ -111,7 +112,7 @@ def _unlike(place: Place, records: Sequence[RunRecord]) -> str:
     """What tells that trainings of one row differ in more than their seeds; "" when they do not."""
     found: dict[str, set[Any]] = {
         "iterations": {record.iterations for record in records},
-        "options": {str({**record.options, "backbone": ""}) for record in records},
+        "options": {str(without_places(record.options)) for record in records},
         "backbone": {record.backbone for record in records},
         "plan": {record.plan_hash for record in records},
     }

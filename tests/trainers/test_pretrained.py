@@ -14,6 +14,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.plans import DiffusionPlan, NormalisationPlan
 from autodiffseg.trainers.backbone import preprocessing_of, read_backbone
 from autodiffseg.trainers.pretrained_settings import pretrained_settings
+from autodiffseg.trainers.run_conditions import same_run
 from autodiffseg.trainers.training_memory import bare_loop
 
 from .conftest import tiny_plan
@@ -84,6 +85,21 @@ def test_a_training_goes_on_with_its_own_backbone_alone(make_trainer: Make, save
     bare_loop(another)
     with pytest.raises(UserError, match=r"backbone\.pt is not the backbone that this training was begun with"):
         another.load_state(begun.state())
+
+
+def test_a_training_goes_on_wherever_its_backbone_lies_now(
+    make_trainer: Make, save_backbone: Save, tmp_path: Path
+) -> None:
+    path = save_backbone()
+    begun = bare_loop(make_trainer("tedm", settings=on(path))).record
+    begun.save(tmp_path / "run.json")
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere" / "checkpoint_last.pt")
+    moved = make_trainer("tedm", settings=on(tmp_path / "elsewhere"))
+    assert same_run(bare_loop(moved).record, moved, tmp_path).backbone == begun.backbone
+    other = make_trainer("tedm", settings=on(tmp_path / "elsewhere", "warmup=5"))
+    with pytest.raises(UserError, match=r"--continue: .*run\.json has options other values"):
+        same_run(bare_loop(other).record, other, tmp_path)
 
 
 def test_a_backbone_may_be_named_from_anywhere(
