@@ -103,6 +103,7 @@ def ensemble_record(folders: Sequence[Path], *, trainer: str, tag: str, options:
             "previous_segmentations": "",
             "backbone": "",
             "transductive": any(record.transductive for record in records),
+            "seen": tuple(dict.fromkeys(each for record in records for each in record.seen)),
             "iterations": sum(record.iterations for record in records),
             "iterations_done": sum(record.iterations_done for record in records),
             "finished": all(record.finished for record in records),
