@@ -63,7 +63,7 @@ def require_images_unseen(
     """
     met = False
     for each in seen:
-        if fold == "all" or each.labels:
+        if fold == "all" or each.labels or each.dataset != dataset:
             continue
         known = sorted({*each.cases} & {*validation_cases})
         if known and not each.transductive:
@@ -75,3 +75,13 @@ def require_images_unseen(
             )
         met = met or bool(known)
     return met
+
+
+def unknown_overlap(record: RunRecord) -> list[str]:
+    """A line for each other dataset for which the weights that a training began with were pretrained."""
+    others = sorted({each.dataset for each in record.seen if not each.labels and each.dataset != record.dataset})
+    return [
+        f"The weights were pretrained for {other}. Whether they have seen images of {record.dataset} is not known: ids "
+        "of two datasets cannot be compared."
+        for other in others
+    ]

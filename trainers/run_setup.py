@@ -15,7 +15,7 @@ from autodiffseg.workspace import Workspace
 
 from .base import Trainer
 from .checkpoints import LAST, initialise_from, load_trainer, trainer_class
-from .image_leak import require_weights_unseen
+from .image_leak import require_weights_unseen, unknown_overlap
 from .loop import Loop
 from .missing_folds import require_complete
 from .options import read_settings
@@ -104,6 +104,7 @@ def prepare(
         for cases, augment in ((fold.train, options.augment), (fold.val, False))
     ]
     loop = Loop(trainer, record, folder, *sources)
+    notes += unknown_overlap(loop.record)
     if begun:
         loop.resume()
         notes.append(f"Going on after update {loop.update}.")

@@ -11,7 +11,7 @@ import pytest
 from autodiffseg.errors import UserError
 from autodiffseg.runs import RunRecord, SeenCases
 from autodiffseg.trainers.checkpoints import LAST, save_checkpoint
-from autodiffseg.trainers.image_leak import require_images_unseen, require_weights_unseen
+from autodiffseg.trainers.image_leak import require_images_unseen, require_weights_unseen, unknown_overlap
 from autodiffseg.trainers.training_memory import bare_loop
 
 Make = Callable[..., Any]
@@ -42,6 +42,19 @@ def test_weights_that_were_allowed_to_see_them_are_told() -> None:
 
 def test_fold_all_validates_on_its_training_cases_and_hides_nothing() -> None:
     assert ask(ABC, fold="all") is False
+
+
+def test_cases_of_another_dataset_are_others_whatever_they_are_called(make_trainer: Make, save_backbone: Save) -> None:
+    assert ask(ABC, dataset="Dataset110_JSRT") is False
+    trainer = make_trainer("tedm", settings=(f"backbone={save_backbone(labelled=('a',))}",))
+    record = bare_loop(trainer).record
+    assert unknown_overlap(record) == []
+    of_another = record.model_copy(update={"dataset": "Dataset110_JSRT", "validation_cases": ("a",)})
+    trainer.before_training(of_another)
+    (note,) = unknown_overlap(of_another.model_copy(update=trainer.recorded()))
+    assert note.startswith(
+        "The weights were pretrained for Dataset999_Tiny. Whether they have seen images of Dataset110"
+    )
 
 
 @pytest.fixture
