@@ -16,6 +16,20 @@ PREDICTION_RECORD = "predict.json"
 """What `predict` leaves beside its label maps: how they came about."""
 
 
+class SeenCases(Record):
+    """Cases that weights have learnt from."""
+
+    dataset: str
+    """Whose ids these are. Of a pretraining: the one with whose plan the images were preprocessed."""
+    cases: tuple[str, ...]
+    labels: bool = False
+    """Whether from their labels, not from their images alone."""
+    transductive: bool = False
+    """Of images: whether they may be cases that the result is tested on."""
+    fold: str = ""
+    """Of images: the fold whose training images they are; "" for none."""
+
+
 class RunRecord(Record):
     """run.json of one fold: everything that is needed to say how its numbers came about."""
 
@@ -50,7 +64,10 @@ class RunRecord(Record):
     backbone: str = ""
     """SHA-256 of the file of the pretrained backbone that the training began with; "" for none."""
     transductive: bool = False
-    """True where that backbone has seen images that are validated, without their labels, as it was allowed to."""
+    """True where the weights that it began with have seen images that are validated, without their labels, as they were
+    allowed to."""
+    seen: tuple[SeenCases, ...] = ()
+    """What the weights that the training began with had learnt from: backbone, and what `--init-from` named."""
     iterations: int
     """Network updates asked for."""
     iterations_done: int = 0
@@ -68,6 +85,14 @@ class RunRecord(Record):
     hardware: str = ""
     git_revision: str = ""
     command: str = ""
+
+    @property
+    def learnt_from(self) -> tuple[SeenCases, ...]:
+        """What the weights of this training have learnt from in the end, its own cases last."""
+        own = SeenCases(dataset=self.dataset, cases=self.training_cases, labels=True)
+        if self.transductive and not self.seen:  # a record of before there was `seen`: which cases it were is not known
+            return SeenCases(dataset=self.dataset, cases=self.validation_cases, transductive=True), own
+        return *self.seen, own
 
 
 def run_name(trainer: str, plan: str, configuration: str, tag: str = "") -> str:

@@ -26,7 +26,7 @@ from autodiffseg.postprocessing.record import DiceFigures, Postprocessing, Trial
 from autodiffseg.postprocessing.rules import Rule
 from autodiffseg.preprocessing.case_store import CaseProperties
 from autodiffseg.preprocessing.image_store import ImageProperties
-from autodiffseg.runs import RunRecord
+from autodiffseg.runs import RunRecord, SeenCases
 from autodiffseg.sampling import Sampling
 from autodiffseg.sharing.manifest import Manifest, SharedFile
 from autodiffseg.trainers.backbone import BackboneRecord, Preprocessing
@@ -49,7 +49,7 @@ SECTIONS = {
     "plans/NAME.json": (Plan, ConfigurationPlan, NetworkPlan, NormalisationPlan, DiffusionPlan),
     "The case store": (CaseProperties, Geometry),
     "Unlabelled images": (ImageProperties,),
-    "run.json": (RunRecord,),
+    "run.json": (RunRecord, SeenCases),
     "pretraining.json": (BackboneRecord, Preprocessing),
     "uncertainty/, uncertainty.csv": (CaseUncertainty, ClassUncertainty),
     "The zip file of a model": (Manifest, SharedFile),

@@ -97,7 +97,10 @@ def command(
         iterations=iterations,
         device=device,
         precision=precision,
-        settings=[*(settings or ()), *pretrained_settings(trainer, backbone=backbone, timesteps=None)],
+        settings=[
+            *(settings or ()),
+            *pretrained_settings(trainer, settings or (), backbone=backbone, timesteps=None),
+        ],
         n_labelled=n_labelled,
         label_seed=label_seed,
     )

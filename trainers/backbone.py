@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -17,9 +17,9 @@ from autodiffseg.fingerprint import IntensityStatistics
 from autodiffseg.networks.unet import UNet
 from autodiffseg.plans import DiffusionPlan, NetworkPlan, NormalisationPlan, Plan
 from autodiffseg.records import Record
+from autodiffseg.runs import SeenCases
 
 from .checkpoints import LAST, read_checkpoint
-from .label_leak import require_labels_unseen
 
 FILE = "pretraining.json"
 """The record beside the checkpoint, for people; the one that counts is inside."""
@@ -78,6 +78,11 @@ class BackboneRecord(Record):
     """Whether they may be cases that the result is tested on."""
     fold: str = ""
     """The fold whose training images are among them; "" for none."""
+
+    @property
+    def seen(self) -> SeenCases:
+        """What is remembered of it in all that begins with its weights."""
+        return SeenCases(dataset=self.dataset, cases=self.labelled, transductive=self.transductive, fold=self.fold)
 
     @model_validator(mode="after")
     def _channels_agree(self) -> Self:
@@ -148,13 +153,29 @@ def read_backbone(path: Path) -> Backbone:
     Raises:
         UserError: when it is missing, damaged or no backbone.
     """
-    file = _checkpoint_in(path) if path.is_dir() else path
-    record, weights = _record_and_weights(read_checkpoint(file), file)
+    file = _file_at(path)
+    record, weights = record_and_weights(read_checkpoint(file), file)
     return Backbone(record, weights, sha256_of(file), file)
 
 
-def _record_and_weights(content: dict[str, Any], file: Path) -> tuple[BackboneRecord, dict[str, Tensor]]:
-    """Of a checkpoint's content, whole; UserError where it is no backbone."""
+def backbone_digest(path: Path) -> str:
+    """The hash by which runs know a backbone; nothing else of it is read.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    file = _file_at(path)
+    if not file.is_file():
+        raise UserError(f"--backbone {path} does not exist; `autodiffseg pretrain` makes one.")
+    return sha256_of(file)
+
+
+def record_and_weights(content: dict[str, Any], file: Path) -> tuple[BackboneRecord, dict[str, Tensor]]:
+    """What `file` holds of a backbone, by its content.
+
+    Raises:
+        UserError: when it is none, or not whole.
+    """
     text, weights = content.get(RECORD_KEY), content.get(WEIGHTS_KEY)
     if not isinstance(text, str) or not isinstance(weights, dict):
         raise UserError(
@@ -189,57 +210,15 @@ def require_fits(backbone: Backbone, plan: Plan, configuration: str, image_chann
         )
 
 
-def require_unseen(backbone: Backbone, validation_cases: Sequence[str], fold: str) -> bool:
-    """Refuse a backbone that has seen validation cases, unless it was made to (`--transductive`).
-
-    Args:
-        backbone: that is to be used.
-        validation_cases: of the fold.
-        fold: "0", "1", …, or "all", which validates on its own training cases and can hide nothing.
-
-    Returns:
-        Whether the backbone has seen validation cases, which is to be recorded.
-
-    Raises:
-        UserError: when it has, and is not transductive.
-    """
-    return _has_seen(backbone.record, backbone.path, validation_cases, fold)
-
-
-def require_weights_unseen(path: Path, *, dataset: str, validation_cases: Sequence[str], fold: str) -> bool:
-    """As `require_unseen`, of any checkpoint whose weights are taken over: a training may have seen no labels either.
-
-    Raises:
-        UserError: when it cannot be read, has seen validation cases and is not transductive, or knows their labels.
-    """
-    content = read_checkpoint(path)
-    if RECORD_KEY not in content:
-        require_labels_unseen(path, option="--init-from", dataset=dataset, fold=fold, validation_cases=validation_cases)
-        return False
-    record, _ = _record_and_weights(content, path)
-    return _has_seen(record, path, validation_cases, fold)
-
-
-def _has_seen(record: BackboneRecord, source: Path, validation_cases: Sequence[str], fold: str) -> bool:
-    """Whether a pretraining has seen validation cases; UserError where it was not allowed to."""
-    seen = sorted({*record.labelled} & {*validation_cases}) if fold != "all" else []
-    if seen and not record.transductive:
-        among = f"the training images of fold {record.fold}" if record.fold else "its unlabelled images"
-        raise UserError(
-            f"{source} has seen {len(seen)} of fold {fold}'s validation cases among {among} "
-            f"({', '.join(seen[:3])}{', …' if len(seen) > 3 else ''}). Take a backbone that has not: `autodiffseg "
-            f"pretrain {record.dataset} {record.configuration} --with-training-images --fold {fold}`, or without them."
-        )
-    return bool(seen)
-
-
-def _checkpoint_in(folder: Path) -> Path:
-    """The checkpoint of a folder; where it holds such folders instead, they are named."""
-    if (folder / LAST).is_file():
-        return folder / LAST
-    inner = sorted(path.parent.name for path in folder.glob(f"*/{LAST}"))
+def _file_at(path: Path) -> Path:
+    """The file itself, or the checkpoint of a folder; where that holds such folders instead, they are named."""
+    if not path.is_dir():
+        return path
+    if (path / LAST).is_file():
+        return path / LAST
+    inner = sorted(found.parent.name for found in path.glob(f"*/{LAST}"))
     cure = f"name one of its folders {', '.join(inner[:5])}" if inner else "`autodiffseg pretrain` makes one"
-    raise UserError(f"{folder} holds no {LAST}; {cure}.")
+    raise UserError(f"{path} holds no {LAST}; {cure}.")
 
 
 def _require_whole(record: BackboneRecord, weights: dict[str, Any], file: Path) -> None:

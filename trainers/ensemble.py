@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ from autodiffseg.records import Record
 
 from .options import read_settings
 from .run_request import RunRequest
+
+OF_SOME = ("backbone", "timesteps", "from_scratch")
+"""Settings that `train` has options for: they are given to those members that can be set so, and others do without."""
 
 
 class EnsembleOptions(Record):
@@ -52,6 +56,20 @@ def is_ensemble(name: str) -> bool:
     return name in registry.known(registry.ENSEMBLES)
 
 
+def read_members(trainer: str, settings: Sequence[str]) -> EnsembleOptions:
+    """The members of the ensemble `trainer`, by the settings that are its own.
+
+    Raises:
+        UserError: when they are too few, or one is an ensemble itself.
+    """
+    own = [setting for setting in settings if _is_own(setting)]
+    options: EnsembleOptions = read_settings(registry.load(registry.ENSEMBLES, trainer), own)
+    for name in options.members:
+        if is_ensemble(name):
+            raise UserError(f"--set members: {name} is an ensemble itself; name trainers.")
+    return options
+
+
 def read_ensemble(request: RunRequest) -> Ensemble:
     """What is to be trained for an ensemble; settings other than `members` are the members'.
 
@@ -60,19 +78,29 @@ def read_ensemble(request: RunRequest) -> Ensemble:
     """
     from .checkpoints import trainer_class
 
-    options_class = registry.load(registry.ENSEMBLES, request.trainer)
-    own = [setting for setting in request.settings if setting.partition("=")[0] == "members"]
-    options: EnsembleOptions = read_settings(options_class, own)
-    settings = [setting for setting in request.settings if setting not in own]
-    for name in options.members:
-        if is_ensemble(name):
-            raise UserError(f"--set members: {name} is an ensemble itself; name trainers.")
+    options = read_members(request.trainer, request.settings)
+    classes = {name: trainer_class(name).Options for name in options.members}
+    reserved = {name for name in OF_SOME if any(name in each.model_fields for each in classes.values())}
+    members = []
+    for name, options_class in classes.items():
+        others = reserved - options_class.model_fields.keys()
+        settings = [each for each in request.settings if not _is_own(each) and _name(each) not in others]
         try:
-            read_settings(trainer_class(name).Options, settings)
+            read_settings(options_class, settings)
         except UserError as error:
             raise UserError(f"Member {name}: {error}") from error
-    members = tuple(replace(request, trainer=name, settings=settings) for name in options.members)
-    unusual = set(options.members) != set(options_class().members)  # in another order they are the same
+        members.append(replace(request, trainer=name, settings=settings))
+    usual = registry.load(registry.ENSEMBLES, request.trainer)().members
+    unusual = set(options.members) != set(usual)  # in another order they are the same
     names = "-".join(sorted(name.rpartition(":")[2] for name in options.members)) if unusual else ""
     tag = "-".join(part for part in (request.tag, names) if part)
-    return Ensemble(options, replace(request, tag=tag), members)
+    return Ensemble(options, replace(request, tag=tag), tuple(members))
+
+
+def _is_own(setting: str) -> bool:
+    """Whether a setting is the ensemble's, and not its members'."""
+    return _name(setting) == "members"
+
+
+def _name(setting: str) -> str:
+    return setting.partition("=")[0]

@@ -13,10 +13,11 @@ from autodiffseg.invocation import command_line
 from autodiffseg.runs import RECORD, RunRecord, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
+from .backbone import backbone_digest
 from .checkpoints import LAST, load_trainer, trainer_class
 from .ensemble import Ensemble
 from .model_folder import find_checkpoints
-from .options import read_settings
+from .options import read_settings, without_places
 from .provenance import git_revision, versions
 from .run_request import RunRequest
 from .validation import TrainedFold
@@ -102,6 +103,7 @@ def ensemble_record(folders: Sequence[Path], *, trainer: str, tag: str, options:
             "previous_segmentations": "",
             "backbone": "",
             "transductive": any(record.transductive for record in records),
+            "seen": tuple(dict.fromkeys(each for record in records for each in record.seen)),
             "iterations": sum(record.iterations for record in records),
             "iterations_done": sum(record.iterations_done for record in records),
             "finished": all(record.finished for record in records),
@@ -161,8 +163,11 @@ def _refuse_other_training(request: RunRequest, record: RunRecord, folder: Path)
     """Raise UserError where an earlier training contradicts what was asked for in so many words."""
     asked = read_settings(trainer_class(request.trainer).Options, request.settings).model_dump(mode="json")
     named = [setting.partition("=")[0] for setting in request.settings]
-    wanted = {name: asked[name] for name in named}
-    found = {name: record.options.get(name) for name in named}
+    wanted = without_places({name: asked[name] for name in named})
+    found = {name: record.options.get(name) for name in wanted}
+    if "backbone" in named:
+        path = asked["backbone"]
+        wanted["backbone"], found["backbone"] = "" if path is None else backbone_digest(Path(path)), record.backbone
     if request.iterations is not None:
         wanted["iterations"], found["iterations"] = request.iterations, record.iterations
     for name, value in wanted.items():

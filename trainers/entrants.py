@@ -21,7 +21,7 @@ from .run_cost import cost_cells, cost_numbers
 
 Scored = dict[str, tuple[RunRecord, Summary]]
 """Fold -> its record and its scores."""
-CASE_LISTS = {"training_cases", "validation_cases"}
+CASE_LISTS = {"training_cases", "validation_cases", "seen"}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from autodiffseg.runs import RunRecord, asked_tag, fold_records
 from autodiffseg.workspace import Workspace
 
 from .entrants import Wanted, find_entrants
+from .options import without_places
 
 Trainings = dict[Place, dict[str, Mapping[str, CaseScores]]]
 ScoreShifted = Callable[[ShiftedSet, Path, RunRecord], Summary]
@@ -125,7 +126,7 @@ def _unlike(place: Place, trained: Sequence[_Trained]) -> str:
     seen = [{record.transductive for record in records if record.fold == fold} for fold in folds]
     found: dict[str, set[Any]] = {
         "iterations": {record.iterations for record in records},
-        "options": {str({**record.options, "backbone": ""}) for record in records},
+        "options": {str(without_places(record.options)) for record in records},
         "backbone": {record.backbone for record in records},
         "plan": {record.plan_hash for record in records},
         "what their pretrained weights have seen": max(seen, key=len),  # folds of one training may differ in it

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from autodiffseg.dataloading.batches import Batch
@@ -32,7 +32,15 @@ class FinetuneDdpmOptions(PretrainedOptions):
     factor has not been chosen by measurement."""
     from_scratch: bool = False
     """Keep the random weights and read no backbone: the twin that shows what pretraining is worth. Its learning rate is
-    best set to that of `supervised`, 0.001."""
+    best set to that of `supervised`, 0.001. `train --from-scratch` sets it."""
+
+    @model_validator(mode="after")
+    def _a_backbone_is_read(self) -> Self:
+        if self.from_scratch and self.backbone is not None:
+            raise ValueError(
+                f"from_scratch=true reads no backbone, and backbone={self.backbone} names one; leave one out"
+            )
+        return self
 
 
 class FinetuneDdpmTrainer(PretrainedTrainer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from autodiffseg.errors import UserError
@@ -12,7 +13,9 @@ from autodiffseg.runs import RECORD, RunRecord
 def require_labels_unseen(
     checkpoint: Path, *, option: str, dataset: str, fold: str, validation_cases: Sequence[str]
 ) -> None:
-    """Refuse a checkpoint that was trained on labels of the fold's validation cases, as its run.json beside it tells.
+    """Refuse weights that were trained on labels of the fold's validation cases, as run.json beside them tells.
+
+    What they began with counts too.
 
     Args:
         checkpoint: of a training; where no run.json lies beside it, nothing is known.
@@ -27,8 +30,8 @@ def require_labels_unseen(
     path = checkpoint.parent / RECORD
     if fold == "all" or not path.is_file():
         return
-    record = RunRecord.load(path)
-    known = sorted({*record.training_cases} & {*validation_cases}) if record.dataset == dataset else []
+    learnt = [each.cases for each in RunRecord.load(path).learnt_from if each.labels and each.dataset == dataset]
+    known = sorted({*chain.from_iterable(learnt)} & {*validation_cases})
     if known:
         raise UserError(
             f"{option} {checkpoint} was trained on {len(known)} of this fold's validation cases "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,6 +12,8 @@ from autodiffseg.errors import UserError
 from autodiffseg.records import Record
 
 Options = TypeVar("Options", bound=Record)
+HASHED_FILES = frozenset({"backbone"})
+"""Options that name a file of which a run keeps the hash."""
 
 
 class LearningOptions(Record):
@@ -60,6 +62,11 @@ class TrainerOptions(LearningOptions):
     def weights(self) -> tuple[float, ...]:
         """Of all parts of the loss."""
         return self.dice_weight, self.cross_entropy_weight, self.focal_weight, self.mse_weight
+
+
+def without_places(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which trainings are compared: where a file lies is left out, for its hash tells which one it was."""
+    return {name: value for name, value in options.items() if name not in HASHED_FILES}
 
 
 def read_settings(options: type[Options], settings: Sequence[str]) -> Options:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from autodiffseg.errors import UserError
 from autodiffseg.networks.unet import UNet
-from autodiffseg.runs import RunRecord
+from autodiffseg.runs import RunRecord, SeenCases
 
-from .backbone import Backbone, backbone_network, read_backbone, require_fits, require_unseen
+from .backbone import Backbone, backbone_network, read_backbone, require_fits
 from .base import Trainer
 from .checkpoints import hash_as_tensor
+from .image_leak import require_images_unseen
 from .options import TrainerOptions
 
 DIGEST = "backbone"
@@ -47,6 +48,8 @@ class PretrainedTrainer(Trainer):
     """None until training begins, and in prediction."""
     transductive = False
     """Whether the backbone has seen images that are validated, as it was allowed to."""
+    seen: tuple[SeenCases, ...] = ()
+    """What the backbone has learnt from, and what the weights of `--init-from` had."""
 
     @property
     def needs_backbone(self) -> bool:
@@ -80,16 +83,24 @@ class PretrainedTrainer(Trainer):
             )
         backbone = read_backbone(Path(path))
         require_fits(backbone, self.plan, self.configuration_name, self.image_channels)
-        seen = require_unseen(backbone, record.validation_cases, record.fold)
-        self.transductive = seen or record.transductive  # the weights of --init-from may have seen them too
+        met = require_images_unseen(
+            (backbone.record.seen,),
+            backbone.path,
+            dataset=record.dataset,
+            fold=record.fold,
+            validation_cases=record.validation_cases,
+        )
+        self.transductive = met or record.transductive  # the weights of --init-from may have seen them too
+        self.seen = tuple(dict.fromkeys((*record.seen, backbone.record.seen)))
         self.take_over(backbone)
         self.backbone = backbone
 
     def recorded(self) -> dict[str, Any]:
-        """The backbone's hash, and whether it has seen what is validated."""
+        """The backbone's hash, what it has seen, and whether that is validated."""
         if self.backbone is None:
             return super().recorded()
-        return {**super().recorded(), "backbone": self.backbone.digest, "transductive": self.transductive}
+        told = {"backbone": self.backbone.digest, "transductive": self.transductive, "seen": self.seen}
+        return {**super().recorded(), **told}
 
     def state(self) -> dict[str, Tensor]:
         """The backbone's hash too."""

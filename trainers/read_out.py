@@ -33,7 +33,7 @@ from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import NoiseSource, Sampling
 
 from .answers_in_turn import AnswersInTurn, running_mean
-from .backbone import USUAL_NOISE, Backbone
+from .backbone import Backbone
 from .options import TrainerOptions
 from .precision import autocast
 from .pretrained import PretrainedOptions, PretrainedTrainer
@@ -92,7 +92,7 @@ class ReadOutTrainer(PretrainedTrainer):
         """Of each answer the views that it is read from, as indices of the steps; the answers are averaged."""
 
     def build_network(self) -> ReadOutNetwork:
-        """The denoiser and its head; the levels of the steps are those of the usual pretraining until one is read."""
+        """The denoiser and its head; what noise the steps mean is not known until a backbone is read."""
         options = cast(ReadOutOptions, self.options)
         levels = self.configuration.network.features[-2::-1]  # of the decoder, coarse to fine
         head = ReadOutHead(
@@ -103,7 +103,7 @@ class ReadOutTrainer(PretrainedTrainer):
             norm=options.norm,
             interpolation=options.interpolation,
         )
-        return ReadOutNetwork(self.denoiser(), head, options.timesteps, self._log_snr(USUAL_NOISE))
+        return ReadOutNetwork(self.denoiser(), head, options.timesteps, torch.zeros(len(options.timesteps)))
 
     def lay_out(self) -> None:
         """On a CPU the head has channels last, as its maps are; the backbone, which has no backward pass, first."""
@@ -112,8 +112,12 @@ class ReadOutTrainer(PretrainedTrainer):
             self.network.head.to(memory_format=layout)  # type: ignore[call-overload]  # typed for tensors only
 
     def take_over(self, backbone: Backbone) -> None:
-        """Put its weights beneath the head, and take the levels of its schedule."""
+        """Put its weights beneath the head, and take the levels of its schedule.
+
+        The steps are put down anew as well: weights of another training, taken over before, came with those it read.
+        """
         self.network.backbone.load_state_dict(backbone.weights)
+        self.network.timesteps.copy_(torch.tensor(cast(ReadOutOptions, self.options).timesteps))
         self.network.log_snr.copy_(self._log_snr(backbone.record.diffusion))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:

@@ -21,6 +21,7 @@ from autodiffseg.workspace import Workspace
 
 from .checkpoints import LAST
 from .learner import Learner
+from .options import without_places
 from .precision import Precision, choose_device, choose_precision
 from .provenance import git_revision, hardware, versions
 from .run_request import LearningRequest, RunRequest
@@ -135,6 +136,8 @@ def hash_of_plan(plan: Plan) -> str:
 def same_run(now: RunRecord, learner: Learner, folder: Path) -> RunRecord:
     """The record of the training in `folder`, which keeps telling of its first sitting; the others must be like it.
 
+    A backbone may have moved since: whether it is the same is asked where its hash is kept, in the checkpoint.
+
     Raises:
         UserError: when the conditions differ: the record would no longer be true.
     """
@@ -143,6 +146,8 @@ def same_run(now: RunRecord, learner: Learner, folder: Path) -> RunRecord:
     before = before.model_copy(update={"options": known})
     for field in ("trainer", "plan_hash", "seed", "options", "iterations", "precision", "training_cases"):
         old, new = getattr(before, field), getattr(now, field)
+        if field == "options":
+            old, new = without_places(old), without_places(new)
         if old != new:
             told = f"{old}, asked for is {new}" if len(f"{old}{new}") < 200 else "other values"
             raise UserError(

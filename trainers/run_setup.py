@@ -9,12 +9,12 @@ import torch
 from autodiffseg.dataloading.batches import BatchSource
 from autodiffseg.folds import Fold
 from autodiffseg.preprocessing.previous_stage import Watch
-from autodiffseg.runs import RECORD, RunRecord, check_tag, fold_folder, run_name
+from autodiffseg.runs import RECORD, RunRecord, SeenCases, check_tag, fold_folder, run_name
 from autodiffseg.workspace import Workspace
 
-from .backbone import require_weights_unseen
 from .base import Trainer
 from .checkpoints import LAST, initialise_from, load_trainer, trainer_class
+from .image_leak import require_weights_unseen, unknown_overlap
 from .loop import Loop
 from .missing_folds import require_complete
 from .options import read_settings
@@ -63,9 +63,11 @@ def prepare(
 
     torch.manual_seed(request.seed)
     trainer = cls(plan, request.configuration, dataset_json, options, device=found.device, precision=found.precision)
-    transductive = False
+    seen, transductive = tuple[SeenCases, ...](), False
     if init_from is not None and not begun:
-        transductive = require_weights_unseen(init_from, dataset=dataset, validation_cases=fold.val, fold=request.fold)
+        seen, transductive = require_weights_unseen(
+            init_from, dataset=dataset, fold=request.fold, validation_cases=fold.val
+        )
         taken, all_of_them = initialise_from(trainer, init_from)
         notes.append(f"{taken} of {all_of_them} weights taken from {init_from}.")
     record = RunRecord(
@@ -84,6 +86,7 @@ def prepare(
         previous_checkpoints=previous.checkpoints() if previous is not None else {},
         previous_segmentations=shown.digest(shown.hashes) if shown is not None else "",
         transductive=transductive,
+        seen=seen,
         iterations=request.iterations or plan.iterations,
         **made_by(trainer, plan),
     )
@@ -94,6 +97,7 @@ def prepare(
         for cases, augment in ((fold.train, options.augment), (fold.val, False))
     ]
     loop = Loop(trainer, record, folder, *sources)
+    notes += unknown_overlap(loop.record)
     if begun:
         loop.resume()
         notes.append(f"Going on after update {loop.update}.")

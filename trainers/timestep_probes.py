@@ -20,7 +20,7 @@ from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from .backbone import Backbone, read_backbone
 from .checkpoints import trainer_class
 from .ensemble_run import run_folder
-from .options import read_settings
+from .options import read_settings, without_places
 from .run_conditions import Surroundings, hash_of_plan, surroundings
 from .run_request import RunRequest
 from .shifted_prediction import scored_shifted_set
@@ -113,7 +113,7 @@ def _is_set_as(record: RunRecord, request: RunRequest, folder: Path) -> bool:
     options = trainer_class(request.trainer).Options
     made = options.check(record.options, source=f"{folder / RECORD}, options")
     asked = read_settings(options, request.settings)
-    return made.model_dump(exclude={"backbone"}) == asked.model_dump(exclude={"backbone"})
+    return without_places(made.model_dump()) == without_places(asked.model_dump())
 
 
 def decibels_of(diffusion: DiffusionPlan, step: int) -> float:

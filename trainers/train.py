@@ -60,6 +60,10 @@ def command(
         Path | None,
         typer.Option(help="Of tedm, linear-probe, …: the checkpoint of pretrain, or its folder."),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Of finetune-ddpm: keep the random weights, in place of a --backbone."),
+    ] = False,
     timesteps: Annotated[
         str | None, typer.Option(metavar="1,10,…", help="Of tedm, linear-probe, …: noise levels that are read.")
     ] = None,
@@ -96,10 +100,12 @@ def command(
 
     An ensemble trains what lacks of its members, each as a run of its own with these options, and validates the
     mean of their probabilities. Its own run has no weights; it names its members. By default they are supervised and
-    recycling; --set members=… names others.
+    recycling; --set members=… names others. --backbone, --timesteps and --from-scratch are for those members that have
+    such an option; other settings are for all.
 
     tedm, ledm, ledme and linear-probe train a small head on the features of a frozen network that was pretrained on
-    unlabelled images: --backbone names its checkpoint, which prediction does not need any more.
+    unlabelled images: --backbone names its checkpoint, which prediction does not need any more. finetune-ddpm trains
+    the whole of that network on; with --from-scratch it begins with random weights, to show what those are worth.
 
     Examples:
 
@@ -136,7 +142,12 @@ def command(
         iterations=iterations,
         device=device,
         precision=precision,
-        settings=[*(settings or ()), *pretrained_settings(trainer, backbone=backbone, timesteps=timesteps)],
+        settings=[
+            *(settings or ()),
+            *pretrained_settings(
+                trainer, settings or (), backbone=backbone, timesteps=timesteps, from_scratch=from_scratch
+            ),
+        ],
         n_labelled=n_labelled,
         label_seed=label_seed or 0,
     )

@@ -12,7 +12,7 @@ import torch
 
 from autodiffseg.errors import UserError
 from autodiffseg.plans import NormalisationPlan, Plan
-from autodiffseg.trainers.backbone import build_backbone, read_backbone, require_fits, require_unseen
+from autodiffseg.trainers.backbone import build_backbone, read_backbone, require_fits
 
 from .conftest import tiny_backbone, tiny_plan
 
@@ -128,20 +128,3 @@ def test_a_target_size_leaves_the_spacing_without_meaning(save_backbone: Save) -
     require_fits(
         read_backbone(save_backbone(plan=resized)), changed(target_size=(8, 8), spacing=(2.0,) * 3), "patches", 1
     )
-
-
-def test_a_backbone_that_saw_validation_cases_is_refused(save_backbone: Save) -> None:
-    backbone = read_backbone(save_backbone(labelled=("a", "b", "c"), fold="0"))
-    assert not require_unseen(backbone, ("d", "e"), "0")
-    with pytest.raises(UserError, match=r"2 of fold 1's validation cases among the training images of fold 0 \(b, c\)"):
-        require_unseen(backbone, ("b", "c", "d"), "1")
-
-
-def test_a_transductive_backbone_is_let_through_and_told(save_backbone: Save) -> None:
-    backbone = read_backbone(save_backbone(labelled=("a",), transductive=True))
-    assert require_unseen(backbone, ("a", "b"), "0") is True
-    assert require_unseen(backbone, ("b",), "0") is False
-
-
-def test_fold_all_validates_on_its_training_cases_and_hides_nothing(save_backbone: Save) -> None:
-    assert require_unseen(read_backbone(save_backbone(labelled=("a",), fold="0")), ("a", "b"), "all") is False

@@ -171,6 +171,7 @@ WRONG = {
     "twice": ("members=supervised,supervised", "each member is named once"),
     "unknown": ("members=supervised,recycle", "Did you mean 'recycling'"),
     "itself": ("members=supervised,ensemble", "is an ensemble itself"),
+    "reading": ("backbone=b.pt", "Member supervised: --set: Unknown option 'backbone'"),
     "setting": ("training_steps=5", "Member supervised: --set: Unknown option 'training_steps'"),
 }
 
@@ -207,6 +208,31 @@ def test_commands_that_need_weights_name_the_members(trained: Path, tmp_path: Pa
     )
 
 
+def asked(trainer: str, *settings: str) -> RunRequest:
+    return RunRequest(
+        dataset="4",
+        configuration="2d",
+        fold="1",
+        trainer=trainer,
+        plan=None,
+        tag="mine",
+        seed=7,
+        iterations=10,
+        device=None,
+        precision="auto",
+        settings=settings,
+    )
+
+
+def test_what_only_some_members_have_is_set_for_them_alone() -> None:
+    request = asked("ensemble", "members=supervised,tedm,finetune-ddpm", "backbone=b.pt", "timesteps=1", "warmup=5")
+    assert {member.trainer: tuple(member.settings) for member in read_ensemble(request).members} == {
+        "supervised": ("warmup=5",),
+        "tedm": ("backbone=b.pt", "timesteps=1", "warmup=5"),
+        "finetune-ddpm": ("backbone=b.pt", "warmup=5"),
+    }
+
+
 class Trio(EnsembleOptions):
     """An ensemble of somebody's own."""
 
@@ -221,19 +247,7 @@ def test_an_ensemble_of_ones_own_is_announced_by_name(monkeypatch: pytest.Monkey
     load = registry.load
     monkeypatch.setattr(registry, "load", lambda group, name: Trio if name == "trio" else load(group, name))
     settings = ("learning_rate=0.002",)
-    request = RunRequest(
-        dataset="4",
-        configuration="2d",
-        fold="1",
-        trainer="trio",
-        plan=None,
-        tag="mine",
-        seed=7,
-        iterations=10,
-        device=None,
-        precision="auto",
-        settings=settings,
-    )
+    request = asked("trio", *settings)
     assert is_ensemble("trio")
     found = read_ensemble(request)
     assert [(member.trainer, member.whole_tag, tuple(member.settings)) for member in found.members] == [

@@ -13,9 +13,11 @@ import torch
 from autodiffseg.cli import run
 from autodiffseg.errors import UserError
 from autodiffseg.folds import load_folds
-from autodiffseg.runs import RunRecord
+from autodiffseg.runs import RunRecord, SeenCases
 from autodiffseg.trainers.backbone import RECORD_KEY, BackboneRecord
 from autodiffseg.trainers.label_leak import require_labels_unseen
+from autodiffseg.trainers.run_request import RunRequest
+from autodiffseg.trainers.run_setup import prepare
 from autodiffseg.workspace import Workspace
 
 Begin = Callable[..., int]
@@ -106,3 +108,25 @@ def test_train_asks_what_the_weights_were_trained_on(place: Workspace, capsys: p
     assert run(arguments) == 2
     assert f"--init-from {path} was trained on {len(fold.val)} of this fold's" in capsys.readouterr().err
     assert not folder(place).exists()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_the_weights_began_with_is_asked_and_kept(place: Workspace, allowed: bool) -> None:
+    fold = load_folds(place.splits_path("Dataset900_Phantom"))[0]
+    path = place.root / "backbone.pt"
+    content = torch.load(path, weights_only=True)
+    del content[RECORD_KEY]  # as a training leaves it
+    torch.save(content, path)
+    beside_it(place, "finetune-ddpm", fold.train[:1])
+    record = RunRecord.load(place.root / "run.json")
+    pretraining = SeenCases(dataset=record.dataset, cases=fold.val, transductive=allowed, fold="1")
+    record.model_copy(update={"seen": (pretraining,)}).save(place.root / "run.json")
+    request = RunRequest(
+        dataset="Phantom", configuration="3d_fullres", fold="0", trainer="recycling", plan=None, tag="", seed=0,
+        iterations=1, device="cpu", precision="fp32", settings=(),
+    )  # fmt: skip
+    with nullcontext() if allowed else pytest.raises(UserError, match="has seen 2 of fold 0's validation cases"):
+        loop, _, _ = prepare(request, place, go_on=False, init_from=path)
+        assert loop.record.transductive
+        own = SeenCases(dataset=record.dataset, cases=fold.train[:1], labels=True)
+        assert RunRecord.load(folder(place) / "run.json").seen == (pretraining, own)

@@ -14,6 +14,7 @@ from autodiffseg.errors import UserError
 from autodiffseg.plans import DiffusionPlan, NormalisationPlan
 from autodiffseg.trainers.backbone import preprocessing_of, read_backbone
 from autodiffseg.trainers.pretrained_settings import pretrained_settings
+from autodiffseg.trainers.run_conditions import same_run
 from autodiffseg.trainers.training_memory import bare_loop
 
 from .conftest import tiny_plan
@@ -86,6 +87,21 @@ def test_a_training_goes_on_with_its_own_backbone_alone(make_trainer: Make, save
         another.load_state(begun.state())
 
 
+def test_a_training_goes_on_wherever_its_backbone_lies_now(
+    make_trainer: Make, save_backbone: Save, tmp_path: Path
+) -> None:
+    path = save_backbone()
+    begun = bare_loop(make_trainer("tedm", settings=on(path))).record
+    begun.save(tmp_path / "run.json")
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere" / "checkpoint_last.pt")
+    moved = make_trainer("tedm", settings=on(tmp_path / "elsewhere"))
+    assert same_run(bare_loop(moved).record, moved, tmp_path).backbone == begun.backbone
+    other = make_trainer("tedm", settings=on(tmp_path / "elsewhere", "warmup=5"))
+    with pytest.raises(UserError, match=r"--continue: .*run\.json has options other values"):
+        same_run(bare_loop(other).record, other, tmp_path)
+
+
 def test_a_backbone_may_be_named_from_anywhere(
     make_trainer: Make, save_backbone: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,16 +114,43 @@ def test_a_backbone_may_be_named_from_anywhere(
 
 def test_the_options_of_train_become_settings_of_those_who_have_them() -> None:
     path = Path("b.pt")
-    assert pretrained_settings("tedm", backbone=path, timesteps="1,10") == ["backbone=b.pt", "timesteps=1,10"]
-    assert pretrained_settings("supervised", backbone=None, timesteps=None) == []
+    assert pretrained_settings("tedm", (), backbone=path, timesteps="1,10") == ["backbone=b.pt", "timesteps=1,10"]
+    assert pretrained_settings("supervised", (), backbone=None, timesteps=None) == []
     with pytest.raises(
         UserError, match=r"--backbone: the trainer supervised reads no pretrained backbone; .*ledm.* do"
     ):
-        pretrained_settings("supervised", backbone=path, timesteps=None)
+        pretrained_settings("supervised", (), backbone=path, timesteps=None)
     with pytest.raises(
         UserError, match=r"--timesteps: the trainer recycling reads no features at noise levels; .*tedm"
     ):
-        pretrained_settings("recycling", backbone=None, timesteps="1")
+        pretrained_settings("recycling", (), backbone=None, timesteps="1")
+
+
+def test_an_option_that_no_member_of_an_ensemble_has_is_refused_as_it_was_typed() -> None:
+    chosen = ("members=supervised,tedm",)
+    assert pretrained_settings("ensemble", chosen, backbone=Path("b.pt"), timesteps=None) == ["backbone=b.pt"]
+    with pytest.raises(
+        UserError, match=r"^--backbone: every member of ensemble \(supervised, recycling\) reads no .*; finetune-ddpm, "
+    ):
+        pretrained_settings("ensemble", (), backbone=Path("b.pt"), timesteps=None)
+    with pytest.raises(UserError, match=r"^--from-scratch: every member of ensemble .*; finetune-ddpm does"):
+        pretrained_settings("ensemble", chosen, backbone=None, timesteps=None, from_scratch=True)
+
+
+def test_from_scratch_is_for_those_who_have_such_a_twin_and_read_no_backbone_then(
+    make_trainer: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch = pretrained_settings("finetune-ddpm", (), backbone=None, timesteps=None, from_scratch=True)
+    assert make_trainer("finetune-ddpm", settings=tuple(scratch)).needs_backbone is False
+    train = ["train", "1", "2d", "0", "--from-scratch", "--trainer"]
+    assert run([*train, "tedm"]) != 0
+    assert "--from-scratch: the trainer tedm trains no twin without a backbone; finetune-ddpm does." in (
+        capsys.readouterr().err
+    )
+    assert run([*train, "finetune-ddpm", "--backbone", "b.pt"]) != 0
+    assert "--from-scratch reads no backbone, and --backbone b.pt names one; leave" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--set: from_scratch=true reads no backbone, and backbone=.*b\.pt names one"):
+        make_trainer("finetune-ddpm", settings=(*scratch, "backbone=b.pt"))
 
 
 def test_train_refuses_a_backbone_that_its_trainer_does_not_read(capsys: pytest.CaptureFixture[str]) -> None:

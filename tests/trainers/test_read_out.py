@@ -14,10 +14,11 @@ from autodiffseg.diffusion.process import noised
 from autodiffseg.diffusion.schedule import alpha_bar, level
 from autodiffseg.errors import UserError
 from autodiffseg.inference.predictor import CasePredictor
+from autodiffseg.plans import DiffusionPlan
 from autodiffseg.sampling import Sampling
 from autodiffseg.trainers import read_out
 from autodiffseg.trainers.backbone import read_backbone
-from autodiffseg.trainers.checkpoints import LAST, load_trainer, save_checkpoint
+from autodiffseg.trainers.checkpoints import LAST, initialise_from, load_trainer, save_checkpoint
 from autodiffseg.trainers.training_memory import bare_loop
 
 Make = Callable[..., Any]
@@ -277,10 +278,41 @@ def test_wrong_steps_are_refused(make_trainer: Make) -> None:
         ("", "at least 1 item"),
         ("-1", "greater than or equal to 0"),
         ("1,x", "valid integer"),
-        ("1000", "trained on the steps 0 to 999"),
     ):
         with pytest.raises(UserError, match=words):
             make_trainer("tedm", settings=(f"timesteps={value}",))
+
+
+def test_which_steps_there_are_is_for_the_backbone_to_say(
+    make_trainer: Make, save_backbone: Save, tmp_path: Path
+) -> None:
+    long = DiffusionPlan(schedule="cosine", base_steps=2000, zero_terminal_snr=False)
+    settings = (f"backbone={save_backbone(diffusion=long)}", "timesteps=10,1500")
+    trainer = make_trainer("tedm", settings=settings)
+    bare_loop(trainer)
+    bars = alpha_bar(long)[[10, 1500]]
+    torch.testing.assert_close(trainer.network.log_snr, torch.logit(bars).float())
+    save_checkpoint(tmp_path / "read_out.pt", trainer, "tedm")
+    loaded = load_trainer(tmp_path / "read_out.pt", torch.device("cpu"), "fp32")
+    assert torch.equal(loaded.network.log_snr, trainer.network.log_snr)
+    with pytest.raises(UserError, match=r"--timesteps 10,2000: the backbone was trained on the steps 0 to 1999"):
+        bare_loop(make_trainer("tedm", settings=(settings[0], "timesteps=10,2000")))
+
+
+def test_steps_and_levels_are_its_own_whatever_weights_it_begins_with(
+    make_trainer: Make, save_backbone: Save, tmp_path: Path
+) -> None:
+    path = f"backbone={save_backbone()}"
+    other, alone, begun = (
+        make_trainer("ledme", settings=(path, f"timesteps={steps}")) for steps in ("50,150,250", "1,10,25", "1,10,25")
+    )
+    bare_loop(other)
+    save_checkpoint(tmp_path / "other.pt", other, "ledme")
+    initialise_from(begun, tmp_path / "other.pt")
+    bare_loop(begun)
+    bare_loop(alone)
+    assert begun.network.timesteps.tolist() == [1, 10, 25]
+    assert torch.equal(begun.network.log_snr, alone.network.log_snr)
 
 
 def test_a_cascade_is_refused(make_trainer: Make) -> None:

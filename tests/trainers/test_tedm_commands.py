@@ -6,15 +6,21 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autodiffseg.cli import run
+from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import load_summary
 from autodiffseg.runs import RunRecord
 from autodiffseg.trainers.backbone import read_backbone
+from autodiffseg.trainers.ensemble import read_ensemble
+from autodiffseg.trainers.ensemble_run import member_states
+from autodiffseg.trainers.run_request import RunRequest
+from autodiffseg.workspace import Workspace
 
 Predict = Callable[..., int]
 QUICK = ("--device", "cpu", "--precision", "fp32")
@@ -60,6 +66,25 @@ def test_the_run_tells_of_its_backbone_and_its_steps(place: Path) -> None:
 def test_a_training_is_not_gone_on_with_on_other_steps(place: Path, capsys: Any) -> None:
     assert train(place, "--n-labelled", "1", "--iterations", "3", "--continue", "--timesteps", "1,25") == 2
     assert "--continue" in capsys.readouterr().err
+
+
+def test_a_member_of_an_ensemble_is_known_by_its_backbone_wherever_that_lies(place: Path, tmp_path: Path) -> None:
+    request = RunRequest(
+        dataset="Phantom", configuration="3d_fullres", fold="0", trainer="ensemble", plan="cpu", tag="", seed=0,
+        iterations=3, device="cpu", precision="fp32", n_labelled=1, settings=("members=supervised,tedm",),
+    )  # fmt: skip
+
+    def trained(backbone: Path) -> list[bool]:
+        settings = (*request.settings, f"backbone={backbone}", "timesteps=1,25,600")
+        states = member_states(read_ensemble(replace(request, settings=settings)), Workspace(place), go_on=False)
+        return [state.trained for state in states]
+
+    shutil.copy(place / "backbone.pt", tmp_path / "checkpoint_last.pt")
+    assert trained(tmp_path) == [False, True]
+    with (tmp_path / "checkpoint_last.pt").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(UserError, match=r"was trained with backbone [0-9a-f]{64}, asked for is"):
+        trained(tmp_path)
 
 
 def test_predictions_need_no_backbone_and_every_step_can_be_seen(place: Path, predict: Predict, tmp_path: Path) -> None:
