@@ -117,8 +117,8 @@ def _pretrained_with(state: State) -> str:
     if not strength:
         return "The denoiser beneath the read-outs was pretrained without augmentation too."
     return (
-        "The denoiser beneath the read-outs was pretrained with light augmentation (mirrored, scaled, brightness and "
-        "contrast), which the paper's was not."
+        "The denoiser beneath the read-outs was pretrained with light\n"
+        "  augmentation (mirrored, scaled, brightness and contrast), which the paper's was not."
     )
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from autodiffseg.errors import UserError
-from autodiffseg.runs import RunRecord
+from autodiffseg.runs import RECORD, RunRecord
 from autodiffseg.workspace import Workspace
 
 from .checkpoints import trainer_class
+from .options import as_settings
 from .out_of_fold import PreviousFold, PreviousRun
 from .run_request import RunRequest
 
@@ -66,9 +67,9 @@ def make_job(request: RunRequest, configuration: str, fold: PreviousFold) -> Job
     record = fold.record
     if record is None:
         return Job(wanted, trained=False)
-    usual = trainer_class(record.trainer).Options().model_dump(mode="json")
-    settings = tuple(f"{name}={value}" for name, value in record.options.items() if value != usual.get(name))
-    begun = replace(wanted, iterations=record.iterations, precision=record.precision, settings=settings)
+    options = trainer_class(record.trainer).Options
+    made = options.check(record.options, source=f"{RECORD} of fold {fold.fold}, options")
+    begun = replace(wanted, iterations=record.iterations, precision=record.precision, settings=as_settings(made))
     return Job(wanted if record.finished else begun, trained=record.finished)
 
 

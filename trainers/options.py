@@ -94,3 +94,13 @@ def read_settings(options: type[Options], settings: Sequence[str]) -> Options:
             raise UserError(f"--set: {first['msg'].removeprefix('Value error, ')}.") from error
         name = str(first["loc"][0])
         raise UserError(f"--set {name}={values[name]}: {first['msg']}.") from error
+
+
+def as_settings(options: Options) -> tuple[str, ...]:
+    """What differs from the defaults as the text that `read_settings` takes."""
+    usual, found = type(options)().model_dump(mode="json"), options.model_dump(mode="json")
+    return tuple(f"{name}={_as_text(value)}" for name, value in found.items() if value != usual[name])
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

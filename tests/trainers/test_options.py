@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autodiffseg.errors import UserError
-from autodiffseg.trainers.options import TrainerOptions, read_settings
+from autodiffseg.trainers.options import TrainerOptions, as_settings, read_settings
+from autodiffseg.trainers.read_out import ReadOutOptions
 from autodiffseg.trainers.recycling import RecyclingOptions
 
 
@@ -20,6 +21,21 @@ def test_none_is_said_by_its_name_and_only_where_it_means_something() -> None:
     assert read_settings(RecyclingOptions, ["log_snr_shift=None"]).log_snr_shift is None
     with pytest.raises(UserError, match="--set learning_rate=None"):
         read_settings(RecyclingOptions, ["learning_rate=None"])
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        (RecyclingOptions, ("augment=False", "log_snr_shift=None", "learning_rate=0.5")),
+        (ReadOutOptions, ("timesteps=1,25", "hidden=", "backbone=/somewhere", "voxels=500")),
+        (TrainerOptions, ()),
+    ],
+)
+def test_what_is_not_usual_can_be_set_again(options: type[TrainerOptions], settings: tuple[str, ...]) -> None:
+    made = read_settings(options, settings)
+    told = as_settings(made)
+    assert sorted(told) == sorted(settings)
+    assert read_settings(options, told) == made
 
 
 def test_a_loss_of_nothing_is_refused() -> None:
