@@ -23,6 +23,7 @@ from few_rows import (
     PROBES,
     SCRATCH,
     SHIFTED_NAME,
+    SHORTER,
     TEDM,
     TIMESTEPS,
     Method,
@@ -40,6 +41,7 @@ from autodiffseg.evaluation.label_curves import Domain, Place, standings
 from autodiffseg.evaluation.label_tables import LabelCurves, label_curves, label_panels, labels_table
 from autodiffseg.evaluation.summary import CaseScores
 
+SUPERVISED = (BASELINE, AUGMENTED)
 AS_ONE = tuple(LUNGS_AS_ONE.values())
 LIMITS = {"pretraining": 90.0, "one head": 4.0, "everything": 360.0}
 """Minutes that were set for two cores."""
@@ -98,7 +100,7 @@ def _lines(state: State) -> Iterator[str]:
     yield from ("", "## Methods", "")
     yield markdown(
         ["method", "what it is", "updates"],
-        [[f"`{one.name}`", one.says, str(one.updates)] for one in (*METHODS, *ABLATIONS, *LONGER)],
+        [[f"`{one.name}`", one.says, str(one.updates)] for one in (*METHODS, *ABLATIONS, *LONGER, *SHORTER)],
     ).rstrip()
     yield from _curves(state)
     yield from _why(state)
@@ -186,6 +188,8 @@ def _ablations(state: State) -> Iterator[str]:
         ("## Ablations", (TEDM, *read_out), TEDM, 1),
         ("### Of fine-tuning", finetuned, SCRATCH, 1),
         ("### Three times as long, with all labels", LONGER, BASELINE_LONGER, state.all_labels),
+        ("### Ten times shorter, with one label", (*SHORTER, *SUPERVISED), BASELINE, 1),
+        ("### Ten times shorter, with three labels", (*SHORTER, *SUPERVISED), BASELINE, 3),
     ):
         for name, names in ((title, DOMAINS), (f"{title}, both lungs as one class", AS_ONE)):
             curves = _analysed(state, methods, baseline, names, labels=labels)

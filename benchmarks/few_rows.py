@@ -35,13 +35,13 @@ class Method:
     """Whether it begins with the pretrained denoiser."""
     says: str = ""
     """What it is."""
-    longer: int = 1
-    """Times as many updates as its trainer's usual ones."""
+    length: float = 1
+    """Times its trainer's usual updates."""
 
     @property
     def updates(self) -> int:
         """Of a training."""
-        return self.longer * UPDATES[self.trainer]
+        return round(self.length * UPDATES[self.trainer])
 
 
 def supervised(name: str, tag: str, *settings: str, says: str) -> Method:
@@ -89,10 +89,16 @@ LEDM_DENSE = Method(
 )  # fmt: skip
 LEDME_DENSE = Method("ledme plain, all voxels", "ledme", "plain-dense", DENSE, says="the same of LEDMe")
 ABLATIONS = (SMALL_STEPS, ONE_STEP_EIGHT, ONE_STEP, ONE_STEP_VOXELS, LEDM_DENSE, LEDME_DENSE, SCRATCH, FAST)
-BASELINE_LONGER = replace(BASELINE, name="supervised plain, longer", tag="plain-longer", longer=3)
-TEDM_LONGER = replace(TEDM, name="tedm plain, longer", tag="plain-longer", longer=3)
+BASELINE_LONGER = replace(BASELINE, name="supervised plain, longer", tag="plain-longer", length=3)
+TEDM_LONGER = replace(TEDM, name="tedm plain, longer", tag="plain-longer", length=3)
 LONGER = (BASELINE_LONGER, TEDM_LONGER)
 """With all labels alone: whether what is true of them is a matter of the time."""
+BASELINE_SHORTER = replace(BASELINE, name="supervised plain, shorter", tag="plain-shorter", length=0.1)
+AUGMENTED_SHORTER = replace(AUGMENTED, name="supervised, shorter", tag="shorter", length=0.1)
+SHORTER = (BASELINE_SHORTER, AUGMENTED_SHORTER)
+"""With few labels alone, on which a whole network may be trained too long."""
+FEWEST = (1, 3)
+"""Numbers of labels of these."""
 
 COUNTS = (1, 3, 6, 12, None)
 """Numbers of labels; None is all."""
@@ -142,6 +148,8 @@ def rows() -> Iterator[Row]:
             if labels in ABLATED and seed in ABLATED_SEEDS:
                 yield from (Row(method, labels, seed, "ablation") for method in ABLATIONS)
     yield from (Row(method, None, 0, "ablation") for method in LONGER)
+    for labels in FEWEST:
+        yield from (Row(method, labels, seed, "ablation") for seed in ABLATED_SEEDS for method in SHORTER)
     yield from (Row(probe, 1, 0, "timestep") for probe in PROBES)
 
 

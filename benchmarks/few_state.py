@@ -19,6 +19,7 @@ from few_rows import (
     METHODS,
     PROBES,
     SHIFTED_NAME,
+    SHORTER,
     Method,
     Row,
     Setting,
@@ -59,7 +60,7 @@ class State:
 
     def domains(
         self,
-        methods: Sequence[Method] = (*METHODS, *ABLATIONS, *LONGER, *PROBES),
+        methods: Sequence[Method] = (*METHODS, *ABLATIONS, *LONGER, *SHORTER, *PROBES),
         names: Sequence[str] = (*DOMAINS, *LUNGS_AS_ONE.values()),
     ) -> list[Domain]:
         """The validation cases and the shifted set, scored in both ways, with the rows of these methods."""

@@ -120,7 +120,7 @@ def leaks(images: Mapping[ImageFiles, ImageProperties | None], known: Iterable[K
     return found
 
 
-def refuse_leaks(found: Mapping[ImageFiles, str], dataset: str) -> None:
+def refuse_leaks(found: Mapping[ImageFiles, str]) -> None:
     """Refuse unlabelled images that are known.
 
     Raises:
@@ -130,12 +130,12 @@ def refuse_leaks(found: Mapping[ImageFiles, str], dataset: str) -> None:
         return
     shown = [f"{image.files[0]} is {case}" for image, case in list(found.items())[:SHOWN]]
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    noun = "image is a labelled case or a test image" if len(found) == 1 else "images are labelled cases or test images"
+    noun = "image is a case that is" if len(found) == 1 else "images are cases that are"
     raise UserError(
-        f"{len(found)} unlabelled {noun} of {dataset} by content or name ({'; '.join(shown)}{more}): what is learnt "
-        "from cannot be validated or tested on. Take them away (rename what has nothing but its name in common with a "
-        "case), or give --transductive, which is recorded; --with-training-images --fold K learns from the training "
-        "images of one fold alone."
+        f"{len(found)} unlabelled {noun} validated or tested on, by content or name ({'; '.join(shown)}{more}): what "
+        "is learnt from can be neither. Take them away (rename what has nothing but its name in common with a case), "
+        "or give --transductive, which is recorded; --with-training-images --fold K learns from the training images of "
+        "one fold alone."
     )
 
 

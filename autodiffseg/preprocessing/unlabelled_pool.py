@@ -106,12 +106,12 @@ def prepare_pool(
         known += known_test_images(raw, grid, store, processes=processes)
     known += known_held_out_images(held_out, grid, store, processes=processes)
     forbidden = [] if transductive else known
-    refuse_leaks(leaks(dict.fromkeys(images), forbidden), dataset)  # by name, before anything is preprocessed
+    refuse_leaks(leaks(dict.fromkeys(images), forbidden))  # by name, before anything is preprocessed
 
     good, broken = prepare_images(images, grid, store, processes=processes, watch=watch)
     if broken and not skip_broken:
         raise UserError(_tell(broken))
-    refuse_leaks(leaks(good, forbidden), dataset)
+    refuse_leaks(leaks(good, forbidden))
     notes += likeness_note(good, forbidden) + group_note(images, forbidden, json)
 
     digests, seen = dict(own), set(own.values())

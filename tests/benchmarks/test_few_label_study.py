@@ -288,12 +288,12 @@ def test_patients_are_the_units_of_the_shifted_set(modules: Modules, setting: An
 
 def test_the_report_names_what_is_missing_and_shows_what_is_there(modules: Modules, setting: Any, put: Put) -> None:
     empty = modules.report.write_report(setting).read_text()
-    assert "0 of 122 trainings have been measured" in empty
+    assert "0 of 134 trainings have been measured" in empty
     put(modules.rows.BASELINE, 1, 0.7, 0.6)
     put(modules.rows.TEDM, 1, 0.8, 0.7)
     put(modules.rows.probe_of(10), 1, 0.8, 0.7)
     text = modules.report.write_report(setting).read_text()
-    assert "11 of 122 trainings have been measured" in text
+    assert "11 of 134 trainings have been measured" in text
     assert "`ledme__cpu64__2d__plain-n1-ls0`" in text
     assert "| 1 | `tedm plain` | 5 | 8 | 0." in text
     assert (setting.results / "curves.png").is_file()

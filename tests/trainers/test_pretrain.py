@@ -131,7 +131,9 @@ def test_images_that_are_held_out_are_refused_by_the_command(
     pretrain: Pretrain, strangers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pretrain("--unlabelled", str(strangers), "--held-out", str(strangers)) == 2
-    assert f"is {strangers.name}/" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "5 unlabelled images are cases that are validated or tested on" in told
+    assert f"is {strangers.name}/" in told
 
 
 def test_the_guard_asks_the_raw_dataset_that_was_planned_whatever_it_is_called(
@@ -141,7 +143,7 @@ def test_the_guard_asks_the_raw_dataset_that_was_planned_whatever_it_is_called(
     arguments = ["pretrain", "900", "2d", "--unlabelled", str(phantom_raw / "imagesTs"), "--workspace", str(place.root)]
     shutil.copytree(phantom_raw, place.raw / NAME)
     assert run(arguments) == 2  # both are number 900
-    assert "labelled cases or test images" in capsys.readouterr().err
+    assert "cases that are validated or tested on" in capsys.readouterr().err
     shutil.rmtree(place.raw / NAME)
     found = pretraining_setup._raw(place, "900", NAME), pretraining_setup._raw(place, str(another), NAME)
     assert found[0] is None
