@@ -13,11 +13,13 @@ from autodiffseg.checkpoint_file import LAST, checkpoint_id
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, load_summary
-from autodiffseg.runs import VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records
+from autodiffseg.runs import RECORD, VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records
 from autodiffseg.sampling import Sampling
 from autodiffseg.workspace import Workspace
 
+from .checkpoints import trainer_class
 from .missing_folds import Job, command_of, make_job
+from .options import as_settings
 from .out_of_fold import PreviousFold, find_previous_run
 from .prediction import choose_sampling
 from .run_request import RunRequest
@@ -155,7 +157,14 @@ def _add_fold(candidate: CandidateRun, fold: PreviousFold) -> None:
 
 
 def _command(record: RunRecord, fold: PreviousFold, workspace: Workspace) -> str:
-    """The command line that makes a fold of a run."""
+    """The command line that makes a fold of a run as the fold of `record` was made."""
+    if record.members:
+        settings, iterations = _ensemble_settings(record), None  # its updates are those of its members together
+    else:
+        options = trainer_class(record.trainer).Options
+        settings = as_settings(options.check(record.options, source=f"{RECORD} of fold {record.fold}, options"))
+        usual = workspace.plan(record.dataset, record.plan).iterations
+        iterations = record.iterations if record.iterations != usual else None
     asked = RunRequest(
         dataset=record.dataset,
         configuration=record.configuration,
@@ -166,10 +175,10 @@ def _command(record: RunRecord, fold: PreviousFold, workspace: Workspace) -> str
         seed=record.seed,
         n_labelled=record.n_labelled,
         label_seed=record.label_seed,
-        iterations=None,
+        iterations=iterations,
         device=None,
         precision="auto",
-        settings=_ensemble_settings(record) if record.members else (),
+        settings=settings,
     )
     if record.members:  # what its members lack is made by training it, whatever there is of it
         return command_of(Job(asked, trained=False), fold, workspace)

@@ -138,7 +138,23 @@ def test_what_is_missing_is_listed_with_the_command_that_makes_it(searched: Path
     missing = {(lack["run"], lack["fold"]): lack["command"] for lack in record(searched)["missing"]}
     assert set(missing) == {(name, str(fold)) for name in PAIR for fold in range(1, 5)}
     command = "autodiffseg train Dataset900_Phantom 3d_fullres 2 --trainer supervised --plan cpu"
-    assert missing[(SUPERVISED, "2")].startswith(command)
+    assert missing[(SUPERVISED, "2")].startswith(f"{command} --iterations 4")
+
+
+def test_a_missing_fold_is_made_as_the_others_were(copied: Path) -> None:
+    path = results(copied) / SUPERVISED / "fold_0" / "run.json"
+    known = RunRecord.load(path).model_copy(update={"trainer": "tedm", "iterations": 7, "n_labelled": 3})
+    options = {"augment": False, "timesteps": [1, 25], "backbone": "/some where"}
+    folder = results(copied) / "tedm__cpu__3d_fullres" / "fold_0"
+    folder.mkdir(parents=True)
+    known.model_copy(update={"options": options}).save(folder / "run.json")
+    assert find_best(copied) == 0
+    command = next(lack["command"] for lack in record(copied)["missing"] if lack["run"].startswith("tedm"))
+    words = shlex.split(command)
+    assert words[: words.index("--workspace")][-10:] == [
+        "--n-labelled", "3", "--iterations", "7", "--set", "augment=False", "--set", "backbone=/some where",
+        "--set", "timesteps=1,25",
+    ]  # fmt: skip
 
 
 def test_the_command_predicts(searched: Path, phantom_raw: Path, tmp_path: Path, capsys: Any) -> None:
