@@ -233,7 +233,7 @@ def _cost(state: State) -> Iterator[str]:
         pool = ", ".join(f"`{name}` {count}" for name, count in about["pool"].items())
         yield f"- Pool: {backbone['pool_images']} images ({pool}). Of the {shared['images']} images of {SHIFTED_NAME}"
         yield f"  {shared['same']} are in it and {shared['alike']} more are most likely copies in another size."
-        yield "  Those of `imagesUn_portable256` are portable radiographs, many of COVID-19, from other collections: the"
+        yield "  Those of `imagesUn_portable256` are portable radiographs, many of COVID-19, from other sources: the"
         yield f"  denoiser has met such lungs, so {SHIFTED_NAME} is a domain without labels rather than one never seen."
         yield f"- Denoiser: {run['parameters'] / 1e6:.2f} million parameters, {backbone['updates']} updates"
         yield f"  ({PRETRAINING} are planned), loss {backbone['loss']}, {backbone['schedule']} schedule of"
