@@ -102,7 +102,7 @@ FEWEST = (1, 3)
 
 COUNTS = (1, 3, 6, 12, None)
 """Numbers of labels; None is all."""
-SEVERAL = {1: (0, 1, 2, 3, 4), 3: (0, 1, 2)}
+SEVERAL = {1: (0, 1, 2, 3), 3: (0, 1, 2)}
 """Number of labels -> label seeds; one seed of the others."""
 ABLATED, ABLATED_SEEDS = (1,), (0, 1, 2)
 """Numbers of labels and label seeds of the ablations."""
