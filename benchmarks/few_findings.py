@@ -195,7 +195,13 @@ CLAIMS = (
         "97.3 against 97.3 (JSRT, 197 labels).",
         no_worse,
         (_inside(TEDM, BASELINE, labels=None), _inside(TEDM_AUGMENTED, AUGMENTED, labels=None)),
-        (_inside(TEDM_LONGER, BASELINE_LONGER, labels=None),),
+        (
+            _inside(TEDM_LONGER, BASELINE_LONGER, labels=None),
+            _inside(TEDM_LONGER, TEDM, labels=None),
+            _inside(LEDME, TEDM, labels=None),
+            _inside(LEDME, BASELINE, labels=None),
+            _inside(FINETUNED, AUGMENTED, labels=None),
+        ),
     ),
     Claim(
         "Under shift, with one label, one head for all steps (TEDM) is above concatenated steps (LEDMe, LEDM)",
