@@ -37,7 +37,7 @@ from study_cells import markdown
 from autodiffseg.atomic import write_text
 from autodiffseg.evaluation.curve_plot import save_curves
 from autodiffseg.evaluation.difference import ON_PAR_DICE
-from autodiffseg.evaluation.label_curves import Domain, Place, standings
+from autodiffseg.evaluation.label_curves import Domain, Place, Standings, standings
 from autodiffseg.evaluation.label_tables import LabelCurves, label_curves, label_panels, labels_table
 from autodiffseg.evaluation.summary import CaseScores
 
@@ -197,8 +197,8 @@ def _ablations(state: State) -> Iterator[str]:
 
 
 def _timesteps(state: State) -> Iterator[str]:
-    panels: dict[str, list[float]] = {}
-    for name, names in (("each class", DOMAINS), ("both lungs as one class", AS_ONE)):
+    panels: dict[str, dict[str, list[float]]] = {}
+    for name, names in (("each class", DOMAINS), ("lungs as one", AS_ONE)):
         curves = _analysed(state, PROBES, probe_of(1), names)
         if curves is None:
             return
@@ -206,15 +206,19 @@ def _timesteps(state: State) -> Iterator[str]:
             yield from ("", "## Which noise levels know the anatomy")
             yield "A linear probe of one step alone, one label, label seed 0."
         yield from ("", f"### By {name}", *_table(curves))
-        for domain, rows_of in curves.found.items():
-            places = [Place(1, probe_of(step).name) for step in TIMESTEPS]
-            panels[domain] = [rows_of[place].mean if place in rows_of else math.nan for place in places]
+        panels[f"Dice, {name}"] = {
+            domain: [_mean_at(curves.found[scored], probe_of(step)) for step in TIMESTEPS]
+            for domain, scored in zip(DOMAINS, names, strict=True)
+        }
     picture = state.setting.results / "timesteps.png"
-    save_curves(
-        picture, TIMESTEPS, {"Dice": panels}, title="Linear probes of single steps", xlabel="base step",
-        logarithmic=True,
-    )  # fmt: skip
+    save_curves(picture, TIMESTEPS, panels, title="Linear probes of single steps", xlabel="base step", logarithmic=True)
     yield from ("", f"![Dice of linear probes by the step that they read]({state.setting.results.name}/{picture.name})")
+
+
+def _mean_at(found: Standings, method: Method) -> float:
+    """Its mean with one label; NaN where it is missing."""
+    place = Place(1, method.name)
+    return found[place].mean if place in found else math.nan
 
 
 def _cost(state: State) -> Iterator[str]:

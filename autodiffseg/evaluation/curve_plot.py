@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ PALETTE = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#0
 """Black, and Okabe and Ito's colours without the yellow, which is not seen as a line on white."""
 MOST_TICKS = 14
 MARKERS = "osD^vP*X"
+AXIS_INCHES, DIGIT_INCHES = 3.7, 0.1
+"""Of a panel, and of a digit below it with some space."""
 
 Panel = Mapping[str, Sequence[float]]
 """Name of a line -> its values; NaN leaves a gap."""
@@ -62,6 +65,8 @@ def curves_figure(
         plot.xaxis.set_minor_locator(NullLocator())
         ticks = list(positions[:: -(-len(positions) // MOST_TICKS)])
         plot.set_xticks(ticks, [str(position) for position in ticks])
+        if _touch(ticks, logarithmic=logarithmic):
+            plot.tick_params(axis="x", labelrotation=90, labelsize=8)
         plot.set_xlabel(xlabel)
         plot.set_ylabel(ylabel)
         plot.grid(alpha=0.3)
@@ -78,6 +83,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     with rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}), atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, metadata=undated)
+
+
+def _touch(ticks: Sequence[int], *, logarithmic: bool) -> bool:
+    """Whether two numbers below the x axis would touch, each written along it."""
+    places = [math.log(max(tick, 1)) if logarithmic else tick for tick in ticks]
+    span = max(places[-1] - places[0], 1e-9)
+    return any(
+        (right - left) / span * AXIS_INCHES < DIGIT_INCHES * (len(str(first)) + len(str(second))) / 2
+        for left, right, first, second in zip(places, places[1:], ticks, ticks[1:], strict=False)
+    )
 
 
 def _draw(plot: Axes, x: Sequence[int], y: Sequence[float], *, order: int, lines: int, name: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from autodiffseg.evaluation.curve_plot import save_curves
+from autodiffseg.evaluation.curve_plot import curves_figure, save_curves
 from autodiffseg.evaluation.report_table import ReportTable
 from autodiffseg.evaluation.step_scores import StepScores
 from autodiffseg.evaluation.step_tables import SamplingResult, cases_csv, sampling_table, seeds_table, steps_table
@@ -82,6 +82,21 @@ def test_numbers_are_rounded_for_readers_and_whole_in_csv() -> None:
 
 def ink(path: Path) -> float:
     return float((matplotlib.image.imread(path)[..., :3].mean(axis=2) < 0.97).mean())
+
+
+@pytest.mark.parametrize(
+    ("positions", "logarithmic", "upright"),
+    [
+        ((1, 2, 3, 5), False, False),
+        ((1, 3, 12, 156), True, False),
+        ((1, 10, 500, 800, 950), True, True),
+        ((0,), False, False),
+    ],
+)
+def test_numbers_that_would_touch_stand_upright(positions: tuple[int, ...], logarithmic: bool, upright: bool) -> None:
+    lines = {"a": [0.5] * len(positions)}
+    figure = curves_figure(positions, {"Dice": lines}, title="t", xlabel="s", logarithmic=logarithmic)
+    assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {90.0 if upright else 0.0}
 
 
 def test_a_picture_of_curves_is_written_whole(tmp_path: Path) -> None:
