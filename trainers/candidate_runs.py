@@ -163,8 +163,7 @@ def _command(record: RunRecord, fold: PreviousFold, workspace: Workspace) -> str
     else:
         options = trainer_class(record.trainer).Options
         settings = as_settings(options.check(record.options, source=f"{RECORD} of fold {record.fold}, options"))
-        usual = workspace.plan(record.dataset, record.plan).iterations
-        iterations = record.iterations if record.iterations != usual else None
+        iterations = record.iterations
     asked = RunRequest(
         dataset=record.dataset,
         configuration=record.configuration,

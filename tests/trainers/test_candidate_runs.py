@@ -28,7 +28,7 @@ def few_label_record() -> RunRecord:
 def test_the_command_for_a_missing_fold_asks_for_the_same_few_labels(tmp_path: Path) -> None:
     line = _command(few_label_record(), PreviousFold("1", None, "not trained"), Workspace(tmp_path))
     assert "train Dataset004_Tiny 2d 1 --trainer supervised --plan cpu --tag mine --seed 2" in line
-    assert "--n-labelled 3 --label-seed 1" in line
+    assert "--n-labelled 3 --label-seed 1 --iterations 5" in line
 
 
 def test_few_label_runs_take_part_only_when_their_tag_is_named() -> None:
