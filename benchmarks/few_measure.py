@@ -20,7 +20,7 @@ from autodiffseg.runs import RECORD, VALIDATION, RunRecord
 from autodiffseg.sharing.privacy import command_without_paths, without_paths
 from autodiffseg.trainers.backbone import read_backbone
 from autodiffseg.trainers.checkpoints import trainer_class
-from autodiffseg.trainers.options import read_settings
+from autodiffseg.trainers.options import read_settings, without_places
 from autodiffseg.trainers.shifted_prediction import scored_shifted_set
 
 METRICS = ("Dice", "HD95", "Precision", "Recall")
@@ -78,13 +78,14 @@ def require_as_listed(setting: Setting, row: Row, record: RunRecord, folder: Pat
         UserError: names what differs.
     """
     options = trainer_class(row.method.trainer).Options
-    made = options.check(record.options, source=f"{folder / RECORD}, options").model_dump(exclude={"backbone"})
+    made = options.check(record.options, source=f"{folder / RECORD}, options").model_dump()
+    asked = read_settings(options, row.method.settings).model_dump()
     backbone = read_backbone(setting.backbone).digest if row.method.backbone else ""
     for what, found, listed in (
         ("labels", record.n_labelled, row.labels),
         ("label seed", record.label_seed, row.label_seed if row.labels is not None else 0),
         ("updates", record.iterations, setting.updates_of(row)),
-        ("options", made, read_settings(options, row.method.settings).model_dump(exclude={"backbone"})),
+        ("options", without_places(made), without_places(asked)),
         ("backbone", record.backbone, backbone),
     ):
         if found != listed:

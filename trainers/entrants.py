@@ -17,6 +17,7 @@ from autodiffseg.evaluation.summary import SUMMARY, CaseScores, Summary, load_su
 from autodiffseg.runs import VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records, tag_without_seed
 from autodiffseg.workspace import Workspace
 
+from .options import without_places
 from .run_cost import cost_cells, cost_numbers
 
 Scored = dict[str, tuple[RunRecord, Summary]]
@@ -118,8 +119,9 @@ def _methods(chosen: Mapping[Path, Scored], *, merge: bool) -> list[list[Path]]:
     alike: dict[tuple[Any, ...], list[Path]] = {}
     for run, scored in chosen.items():
         record = next(iter(scored.values()))[0]
-        method = (record.trainer, record.plan, record.configuration, tag_without_seed(record), str(record.options))
-        planned = (record.plan_hash, record.iterations)  # a plan of one name may have been changed
+        options = str(without_places(record.options))
+        method = (record.trainer, record.plan, record.configuration, tag_without_seed(record), options)
+        planned = (record.plan_hash, record.iterations, record.backbone)  # a plan of one name may have been changed
         members = tuple(re.sub(rf"(__|-)seed-{record.seed}$", "", name) for name in record.members)
         alike.setdefault((*method, *planned, members), []).append(run)
     methods = []
