@@ -13,13 +13,11 @@ from autodiffseg.checkpoint_file import LAST, checkpoint_id
 from autodiffseg.dataset import DatasetJson
 from autodiffseg.errors import UserError
 from autodiffseg.evaluation.summary import SUMMARY, CaseScores, load_summary
-from autodiffseg.runs import RECORD, VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records
+from autodiffseg.runs import VALIDATION, RunRecord, asked_tag, dataset_runs, fold_folder, fold_records
 from autodiffseg.sampling import Sampling
 from autodiffseg.workspace import Workspace
 
-from .checkpoints import trainer_class
-from .missing_folds import Job, command_of, make_job
-from .options import as_settings
+from .missing_folds import Job, command_of, make_job, settings_of
 from .out_of_fold import PreviousFold, find_previous_run
 from .prediction import choose_sampling
 from .run_request import RunRequest
@@ -161,9 +159,7 @@ def _command(record: RunRecord, fold: PreviousFold, workspace: Workspace) -> str
     if record.members:
         settings, iterations = _ensemble_settings(record), None  # its updates are those of its members together
     else:
-        options = trainer_class(record.trainer).Options
-        settings = as_settings(options.check(record.options, source=f"{RECORD} of fold {record.fold}, options"))
-        iterations = record.iterations
+        settings, iterations = settings_of(record), record.iterations
     asked = RunRequest(
         dataset=record.dataset,
         configuration=record.configuration,

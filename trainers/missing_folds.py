@@ -67,10 +67,18 @@ def make_job(request: RunRequest, configuration: str, fold: PreviousFold) -> Job
     record = fold.record
     if record is None:
         return Job(wanted, trained=False)
-    options = trainer_class(record.trainer).Options
-    made = options.check(record.options, source=f"{RECORD} of fold {fold.fold}, options")
-    begun = replace(wanted, iterations=record.iterations, precision=record.precision, settings=as_settings(made))
+    begun = replace(wanted, iterations=record.iterations, precision=record.precision, settings=settings_of(record))
     return Job(wanted if record.finished else begun, trained=record.finished)
+
+
+def settings_of(record: RunRecord) -> tuple[str, ...]:
+    """What was set for a training, as it can be set again.
+
+    Raises:
+        UserError: when its trainer does not know such options any more.
+    """
+    options = trainer_class(record.trainer).Options
+    return as_settings(options.check(record.options, source=f"{RECORD} of fold {record.fold}, options"))
 
 
 def _seconds_per_update(records: Sequence[RunRecord]) -> float | None:
